@@ -1,0 +1,169 @@
+# Exported from notebooks/00_start_here.ipynb: edit the notebook, not this file.
+"""Looking at pictures: a row of images, a captioned figure, and a scrubber that needs no kernel."""
+
+import base64
+import html
+import io
+import json
+import re
+
+import matplotlib.pyplot as plt
+import numpy as np
+import torch
+from PIL import Image
+from torchvision.utils import make_grid
+
+
+def to_pixels(images):
+    """Float images in [-1, 1], `(..., C, H, W)` with 1 or 3 channels, as uint8 `(..., H, W, C)`; values outside are clipped."""
+    if not torch.is_tensor(images) or not images.is_floating_point():
+        raise TypeError(f"images must be a float tensor, got {getattr(images, 'dtype', type(images).__name__)}")
+    if images.ndim < 3 or images.shape[-3] not in (1, 3):
+        raise ValueError(f"images must have shape (..., C, H, W) with C = 1 or 3, got {tuple(images.shape)}")
+    pixels = (images.detach().float().cpu().clamp(-1, 1) + 1) * 127.5
+    return pixels.round().to(torch.uint8).movedim(-3, -1).numpy()
+
+
+def show_images(images, titles=None):
+    """Draw a batch of images `(N, C, H, W)` in [-1, 1], at most 10 to a row, with an optional title over each."""
+    pixels = to_pixels(images)
+    if pixels.ndim != 4 or len(pixels) == 0:
+        raise ValueError(f"images must have shape (N, C, H, W) with N > 0, got {tuple(images.shape)}")
+    if titles is not None and len(titles) != len(pixels):
+        raise ValueError(f"titles must have one entry an image: got {len(titles)} for {len(pixels)} images")
+    columns = min(len(pixels), 10)
+    rows = -(-len(pixels) // columns)
+    height = 1.05 if titles is None else 1.3
+    _, axes = plt.subplots(rows, columns, figsize=(columns * 1.05, rows * height), squeeze=False, layout="constrained")
+    for i, axis in enumerate(axes.flat):
+        axis.axis("off")
+        if i < len(pixels):
+            axis.imshow(pixels[i].squeeze(), cmap="gray", vmin=0, vmax=255)
+            axis.set_title("" if titles is None else titles[i], fontsize=8)
+
+
+def show_figure(caption, alt):
+    """Display the current matplotlib figure once, with alternative text for it and a caption below it."""
+    from IPython.display import Markdown, display
+
+    figure = plt.gcf()
+    display(figure, metadata={"image/png": {"alt": alt}})
+    display(Markdown(f"*{caption}*"))
+    plt.close(figure)
+
+
+def plot_frames(draw, values, figsize=(6, 3), dpi=80):
+    """Call `draw(figure, value)` for every value, each on a new figure; returns float frames `(F, 1, 3, H, W)` for `scrub`."""
+    frames = []
+    for value in values:
+        figure = plt.figure(figsize=figsize, dpi=dpi, layout="constrained")
+        draw(figure, value)
+        figure.canvas.draw()
+        frames.append(np.asarray(figure.canvas.buffer_rgba())[..., :3].copy())  # (H, W, 3)
+        plt.close(figure)
+    pixels = torch.from_numpy(np.stack(frames)).movedim(-1, 1)  # (F, 3, H, W), uint8
+    return pixels[:, None].float() / 127.5 - 1
+
+
+def live_figure(draw, figsize=(6, 3), dpi=80, **controls):
+    """A picture that follows its controls: `draw(figure, **values)` is called anew whenever one of the ipywidgets `controls`,
+    given by the name of the argument it sets, moves. Needs a kernel; returns a widget that Jupyter displays.
+    """
+    import ipywidgets
+
+    picture = ipywidgets.Image(format="png")
+
+    def redraw(_=None):
+        figure = plt.figure(figsize=figsize, dpi=dpi, layout="constrained")
+        draw(figure, **{name: control.value for name, control in controls.items()})
+        buffer = io.BytesIO()
+        figure.savefig(buffer, format="png")
+        plt.close(figure)
+        picture.value = buffer.getvalue()
+
+    for control in controls.values():
+        control.observe(redraw, "value")
+    redraw()
+    return ipywidgets.VBox([*controls.values(), picture])
+
+
+def frame_pixels(frames):
+    """Lay out each frame of `scrub` as one uint8 picture: `(F, H, W)` or `(F, N, C, H, W)` becomes `(F, height, width, C)`."""
+    if not torch.is_tensor(frames) or frames.ndim not in (3, 5) or frames.numel() == 0:
+        shape = tuple(frames.shape) if torch.is_tensor(frames) else type(frames).__name__
+        raise ValueError(f"frames must have shape (F, H, W) or (F, N, C, H, W) and not be empty, got {shape}")
+    if frames.ndim == 3:
+        return to_pixels(frames[:, None])
+    if frames.shape[1] == 1:
+        return to_pixels(frames[:, 0])
+    grids = [make_grid(frame.detach().float().cpu(), nrow=8, padding=2, pad_value=1.0) for frame in frames]
+    channels = frames.shape[2]  # make_grid turns one channel into three
+    return to_pixels(torch.stack(grids))[..., :channels]
+
+
+def png_url(pixels):
+    """A uint8 picture `(H, W, C)` as a PNG data address: 16 greys, or a palette of 64 colours."""
+    if pixels.shape[-1] == 1:
+        greys = (pixels[..., 0].astype(np.uint16) + 8) // 17 * 17  # the nearest of 0, 17, ..., 255
+        picture = Image.fromarray(greys.astype(np.uint8)).quantize(16, dither=Image.Dither.NONE)
+    else:
+        picture = Image.fromarray(pixels).quantize(64, dither=Image.Dither.NONE)
+    buffer = io.BytesIO()
+    picture.save(buffer, "PNG", optimize=True)
+    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
+
+
+PLAYER = """<!doctype html><meta charset="utf-8"><style>
+body{margin:0;background:#fff;color:#222;font:14px sans-serif}canvas{display:block;max-width:100%;RENDERING}
+label{display:flex;gap:1em;align-items:center;max-width:WIDTHpx;margin-top:6px}input{flex:1;margin:0}
+output{min-width:9em;font-variant-numeric:tabular-nums}</style>
+<canvas width="FRAME_W" height="FRAME_H" style="width:WIDTHpx" role="img" aria-label="CAPTION"></canvas>
+<label><input type="range" min="0" max="LAST" value="0" aria-label="CAPTION"><output></output></label>
+<script>
+const labels=LABELS,sprite=new Image(),canvas=document.querySelector("canvas"),slider=document.querySelector("input");
+function show(){const k=+slider.value,w=FRAME_W,h=FRAME_H;document.querySelector("output").textContent=labels[k];
+slider.setAttribute("aria-valuetext",labels[k]);
+canvas.getContext("2d").drawImage(sprite,k%COLUMNS*w,Math.floor(k/COLUMNS)*h,w,h,0,0,w,h)}
+slider.oninput=show;sprite.onload=show;sprite.src="SPRITE";
+</script>"""
+
+
+def player_page(pixels, labels, caption, width):
+    """The scrubber's own small page: every frame in one sprite, a range input, and a canvas that shows one frame of it."""
+    count, height, frame_width, _ = pixels.shape
+    columns = int(np.ceil(np.sqrt(count)))  # a square sheet, since browsers limit a picture's height
+    sheet = np.zeros((-(-count // columns) * columns, *pixels.shape[1:]), dtype=np.uint8)
+    sheet[:count] = pixels
+    sheet = sheet.reshape(-1, columns, *pixels.shape[1:]).swapaxes(1, 2)  # (rows, H, columns, W, C)
+    sheet = sheet.reshape(-1, columns * frame_width, pixels.shape[-1])
+    values = {
+        "FRAME_W": frame_width, "FRAME_H": height, "WIDTH": width, "LAST": count - 1, "COLUMNS": columns,
+        "CAPTION": html.escape(caption), "LABELS": json.dumps(labels).replace("</", "<\\/"), "SPRITE": png_url(sheet),
+        "RENDERING": "image-rendering:pixelated" if width > frame_width else "",
+    }
+    return re.sub("|".join(values), lambda match: str(values[match.group()]), PLAYER)
+
+
+def scrub(frames, labels, caption="Drag the slider through the frames"):
+    """A slider through precomputed pictures that needs no kernel: `frames` `(F, H, W)` or `(F, N, C, H, W)` in [-1, 1],
+    one label a frame. Returns an object that Jupyter displays. Where scripts are not trusted, a filmstrip of still
+    pictures stands in its place.
+    """
+    from IPython.display import HTML
+
+    pixels = frame_pixels(frames)
+    labels = [str(label) for label in labels]
+    if len(labels) != len(pixels):
+        raise ValueError(f"labels must have one entry a frame: got {len(labels)} for {len(pixels)} frames")
+    height, frame_width = pixels.shape[1:3]
+    width = frame_width * max(1, 560 // frame_width)
+    page = html.escape(player_page(pixels, labels, caption, width))
+    chosen = np.linspace(0, len(pixels) - 1, min(len(pixels), 6)).round().astype(int)
+    still = np.concatenate(list(pixels[chosen]), axis=1 if width > 2 * frame_width else 0)
+    shown = html.escape(f"{caption} (frames: {', '.join(labels[i] for i in chosen)})")
+    return HTML(
+        "<style>.ddpm-still{display:none}</style>"
+        f'<iframe title="{html.escape(caption)}" sandbox="allow-scripts" loading="lazy" srcdoc="{page}" '
+        f'style="width:100%;max-width:{width}px;height:{height * width // frame_width + 40}px;border:0"></iframe>'
+        f'<img class="ddpm-still" alt="{shown}" src="{png_url(still)}"><p><em>{html.escape(caption)}</em></p>'
+    )
