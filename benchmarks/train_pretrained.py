@@ -61,7 +61,12 @@ def train_with_snapshots(steps, seed):
         train(state, images, path, save_every=200, after_step=keep)
     finally:
         with open(log, "a") as file:
-            record = {"from": first, "to": state.step, "seconds": time.perf_counter() - start, "threads": torch.get_num_threads()}
+            record = {
+                "from": first,
+                "to": state.step,
+                "seconds": time.perf_counter() - start,
+                "threads": torch.get_num_threads(),
+            }
             file.write(json.dumps(record | {"settings": state.settings, "machine": platform.machine()}) + "\n")
 
 

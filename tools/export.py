@@ -13,7 +13,9 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-PACKAGE = '"""DDPM from scratch: a small diffusion library, exported from the notebooks that build it. See README.md."""\n'
+PACKAGE = (
+    '"""DDPM from scratch: a small diffusion library, exported from the notebooks that build it. See README.md."""\n'
+)
 
 
 def code_cells(notebook):
@@ -21,7 +23,9 @@ def code_cells(notebook):
     cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
     prose = "\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "markdown")
     description = re.search(r"^> (.+)$", prose, re.MULTILINE)
-    return description.group(1) if description else "", ["".join(c["source"]) for c in cells if c["cell_type"] == "code"]
+    return description.group(1) if description else "", [
+        "".join(c["source"]) for c in cells if c["cell_type"] == "code"
+    ]
 
 
 def export_target(source):
@@ -34,7 +38,9 @@ def defined_names(source):
     """What a cell defines: functions, classes, imported and assigned names; `X.method` for a cell that continues class X."""
     names = set()
     for node in ast.parse(source).body:
-        if isinstance(node, ast.ClassDef) and any(isinstance(base, ast.Name) and base.id == node.name for base in node.bases):
+        if isinstance(node, ast.ClassDef) and any(
+            isinstance(base, ast.Name) and base.id == node.name for base in node.bases
+        ):
             names |= {f"{node.name}.{part.name}" for part in node.body if isinstance(part, ast.FunctionDef)}
         elif isinstance(node, (ast.FunctionDef, ast.ClassDef)):
             names.add(node.name)
@@ -79,7 +85,11 @@ def module_texts(notebook, ran=()):
             names = defined_names(source)
         except SyntaxError:
             continue
-        same = [k for k, cell in enumerate(cells) if export_target(cell) == export_target(source) and names & defined_names(cell)]
+        same = [
+            k
+            for k, cell in enumerate(cells)
+            if export_target(cell) == export_target(source) and names & defined_names(cell)
+        ]
         if same:
             cells[max(same, key=lambda k: len(names & defined_names(cells[k])))] = source
         elif names:
@@ -110,7 +120,10 @@ def export_from_kernel(name):
     from IPython import get_ipython
 
     history = get_ipython().history_manager.input_hist_raw
-    texts = {ROOT / "ddpm_lib" / f"{module}.py": text for module, text in module_texts(ROOT / "notebooks" / f"{name}.ipynb", history).items()}
+    texts = {
+        ROOT / "ddpm_lib" / f"{module}.py": text
+        for module, text in module_texts(ROOT / "notebooks" / f"{name}.ipynb", history).items()
+    }
     changed = out_of_step(texts)
     for path, text in texts.items():
         shown = f"ddpm_lib/{path.name}"

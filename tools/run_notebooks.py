@@ -1,4 +1,7 @@
-"""Execute notebooks in clean kernels and store their outputs, without what differs from machine to machine: `make notebooks`."""
+"""Execute notebooks in clean kernels and store their outputs, without what differs from machine to machine: `make notebooks`.
+
+python -m tools.run_notebooks [--clean] [NOTEBOOK ...]     --clean only cleans, and executes nothing
+"""
 
 import os
 import sys
@@ -15,19 +18,25 @@ QUIET = {"DDPM_NO_EXPORT": "1", "TQDM_DISABLE": "1", "PYDEVD_DISABLE_FILE_VALIDA
 def execute(path):
     """Run a notebook from top to bottom in a new kernel; returns it with its outputs, cleaned."""
     notebook = nbformat.read(path, as_version=4)
-    client = NotebookClient(notebook, timeout=600, kernel_name="python3", resources={"metadata": {"path": str(path.parent)}})
+    client = NotebookClient(
+        notebook, timeout=600, kernel_name="python3", resources={"metadata": {"path": str(path.parent)}}
+    )
     client.execute(env=os.environ | QUIET)
     return clean(notebook)
 
 
 def clean(notebook):
-    """Drop what depends on the machine or the moment: times of execution, the Python version, transient metadata."""
+    """Drop what depends on the machine or the moment, and widgets, which are blank without their kernel."""
     notebook.metadata = {
         "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
         "language_info": {"name": "python"},
     }
     for cell in notebook.cells:
         cell.metadata.pop("execution", None)
+        if cell.cell_type == "code":
+            cell.outputs = [
+                o for o in cell.outputs if "application/vnd.jupyter.widget-view+json" not in o.get("data", {})
+            ]
         for output in cell.get("outputs", []):
             if "image/png" in output.get("data", {}):
                 output.data.pop("text/plain", None)  # "<Figure size … with 2 Axes>" says nothing
@@ -35,10 +44,10 @@ def clean(notebook):
 
 
 def main():
-    paths = [Path(p) for p in sys.argv[1:]] or sorted((ROOT / "notebooks").glob("[0-9][0-9]_*.ipynb"))
+    paths = [Path(p) for p in sys.argv[1:] if p != "--clean"] or sorted((ROOT / "notebooks").glob("[0-9][0-9]_*.ipynb"))
     for path in paths:
         start = time.perf_counter()
-        notebook = execute(path)
+        notebook = clean(nbformat.read(path, as_version=4)) if "--clean" in sys.argv else execute(path)
         nbformat.write(notebook, path)
         print(f"{path.name}: {time.perf_counter() - start:.0f} s, {path.stat().st_size / 1e6:.2f} MB", flush=True)
 

@@ -1,0 +1,42 @@
+# make lab and make test each work as the first command in a new clone: python3 (3.11 or newer), make and git are enough.
+PYTHON ?= python3
+BIN := .venv/bin
+PORT ?= 8888
+# a browser's command, or "none" to only print the address
+BROWSER ?=
+NOTEBOOK ?= notebooks/00_start_here.ipynb
+
+.PHONY: help setup lab test export notebooks train constraints clean
+help:
+	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
+
+setup: .venv/installed  ## create .venv and install everything
+.venv/installed: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "this needs Python 3.11 or newer, and $(PYTHON) is " + sys.version.split()[0] + ": try make PYTHON=python3.12")'
+	$(PYTHON) -m venv .venv || { echo "python3 -m venv failed: on Debian and Ubuntu, install the package python3-venv"; rm -rf .venv; exit 1; }
+	$(BIN)/python -m pip install --quiet uv
+	UV_COMPILE_BYTECODE=1 $(BIN)/uv pip install --python $(BIN)/python -c constraints.txt -e '.[dev]'
+	@touch $@
+
+lab: setup  ## open JupyterLab on the notebooks (PORT=…, BROWSER=none to open no window)
+	@$(BIN)/jupyter trust notebooks/*.ipynb >/dev/null
+	$(BIN)/jupyter lab --port=$(PORT) $(if $(filter 0,$(shell id -u)),--allow-root) \
+		$(if $(filter none,$(BROWSER)),--no-browser,$(if $(BROWSER),--browser='$(BROWSER)')) $(NOTEBOOK)
+
+test: setup  ## run the whole test suite, offline
+	$(BIN)/python -m pytest
+
+export: setup  ## notebooks -> ddpm_lib
+	$(BIN)/python -m tools.export
+
+notebooks: setup  ## execute every notebook and store clean outputs
+	$(BIN)/python -m tools.run_notebooks
+
+train: setup  ## train on the bundled data; goes on where it stopped (ARGS="--minutes 60")
+	$(BIN)/python -m ddpm_lib.training $(ARGS)
+
+constraints: setup  ## resolve the pins in constraints.txt anew
+	$(BIN)/uv pip compile pyproject.toml --extra dev --universal --upgrade --no-header --no-annotate --quiet -o constraints.txt
+
+clean:  ## remove what can be made again
+	rm -rf .venv build .pytest_cache .ruff_cache .hypothesis data/FashionMNIST/raw/*ubyte

@@ -1,0 +1,103 @@
+"""The repository's own promises: one source of versions, no machine's traces, a README that is true."""
+
+import json
+import re
+import subprocess
+import tomllib
+
+import pytest
+import yaml
+from conftest import ROOT
+from packaging.requirements import Requirement
+
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("[0-9][0-9]_*.ipynb"))
+
+
+def tracked_files():
+    done = subprocess.run(["git", "ls-files", "-co", "--exclude-standard"], cwd=ROOT, capture_output=True, text=True)
+    if done.returncode:
+        pytest.skip("not a git checkout")
+    return [ROOT / name for name in done.stdout.splitlines() if (ROOT / name).is_file()]
+
+
+def test_constraints_pin_what_the_project_asks_for():
+    pins = {}
+    for line in (ROOT / "constraints.txt").read_text().splitlines():
+        requirement = Requirement(line)
+        assert len(requirement.specifier) == 1 and str(requirement.specifier).startswith("=="), line
+        pins.setdefault(requirement.name.lower(), []).append(str(requirement.specifier)[2:])
+    wanted = PROJECT["dependencies"] + PROJECT["optional-dependencies"]["lab"] + PROJECT["optional-dependencies"]["dev"]
+    for requirement in map(Requirement, wanted):
+        if requirement.name != PROJECT["name"]:
+            assert requirement.name in pins, f"run `make constraints`: {requirement.name} has no pin"
+            assert all(requirement.specifier.contains(pin) for pin in pins[requirement.name]), requirement
+
+
+def test_environment_yml_installs_the_project():
+    """conda, mamba and Binder install the same project, so that pyproject.toml stays the only list."""
+    environment = yaml.safe_load((ROOT / "environment.yml").read_text())
+    assert set(environment) == {"name", "channels", "dependencies"}
+    *conda, pip = environment["dependencies"]
+    assert pip == {"pip": ["-e .[lab]"]} and "pip" in conda
+    python = next(Requirement(d) for d in conda if d.startswith("python"))
+    assert str(next(iter(Requirement("python" + PROJECT["requires-python"]).specifier))) in str(python.specifier)
+
+
+def test_no_addresses_of_registries_and_no_machine_paths():
+    hosts = re.compile(r"pythonhosted|pypi\.|conda\.anaconda|/root/|/home/\w+/|/Users/\w+/|/tmp/\w+|/work/")
+    for path in tracked_files():
+        if path.suffix in {".gz", ".safetensors", ".png", ".gif"} or path == ROOT / "tests" / "test_repository.py":
+            continue
+        found = hosts.search(path.read_text(encoding="utf-8"))
+        assert not found, f"{path.relative_to(ROOT)}: {found.group()}"
+
+
+def test_linter_is_content():
+    done = subprocess.run(
+        [".venv/bin/ruff" if (ROOT / ".venv/bin/ruff").exists() else "ruff", "check", "."],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stdout
+
+
+def test_readme_has_every_notebook_and_only_real_links():
+    readme = (ROOT / "README.md").read_text()
+    for path in NOTEBOOKS:
+        assert f"notebooks/{path.name}" in readme, f"the table lacks {path.name}"
+    for link in re.findall(r"\]\((?!https?://|#)([^)#]+)", readme) + re.findall(r'src="(?!https?://)([^"]+)"', readme):
+        assert (ROOT / link).exists(), link
+
+
+def test_every_make_target_of_the_readme_exists():
+    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    used = set(re.findall(r"`make ([a-z]+)", (ROOT / "README.md").read_text() + (ROOT / "CONTRIBUTING.md").read_text()))
+    assert {"lab", "test"} <= used <= targets
+
+
+def test_repository_address_is_the_one_of_pyproject():
+    address = PROJECT["urls"]["Repository"]
+    for path in [*NOTEBOOKS, ROOT / "README.md"]:
+        for found in re.findall(r"https://github\.com/[\w.-]+/ddpm-from-scratch", path.read_text(encoding="utf-8")):
+            assert found == address, path.name
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_committed_notebook_is_executed_small_and_readable(path):
+    notebook = json.loads(path.read_text(encoding="utf-8"))
+    code = [cell for cell in notebook["cells"] if cell["cell_type"] == "code"]
+    assert path.stat().st_size < 2e6
+    assert all(cell["execution_count"] for cell in code), "every cell is executed"
+    outputs = [output for cell in code for output in cell["outputs"]]
+    assert not any(output["output_type"] == "error" for output in outputs)
+    assert not any("widget-view" in mime for output in outputs for mime in output.get("data", {})), (
+        "widgets are blank without a kernel"
+    )
+    for output in outputs:
+        if "image/png" in output.get("data", {}):
+            assert output["metadata"].get("image/png", {}).get("alt"), "every picture has alternative text"
+    assert "widgets" not in notebook["metadata"]
+    text = json.dumps(notebook)
+    assert not re.search(r"0x[0-9a-f]{9,}|it/s\]|{{", text), "no memory addresses, progress bars or open blanks"

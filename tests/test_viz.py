@@ -1,0 +1,124 @@
+"""The pictures: what the scrubber holds is what it was given, and it stands without scripts, kernel or network."""
+
+import base64
+import html
+import io
+import json
+import re
+
+import matplotlib
+import numpy as np
+import pytest
+import torch
+from conftest import seeded
+from PIL import Image
+
+from ddpm_lib.viz import live_figure, plot_frames, scrub, show_figure, show_images, to_pixels
+
+matplotlib.use("Agg")
+plt = matplotlib.pyplot
+
+
+def page_of(widget):
+    """The scrubber's own page, and its sprite as an array."""
+    page = html.unescape(re.search(r'srcdoc="([^"]*)"', widget.data).group(1))
+    sprite = base64.b64decode(re.search(r'sprite.src="data:image/png;base64,([^"]+)"', page).group(1))
+    return page, np.asarray(Image.open(io.BytesIO(sprite)).convert("RGB"))
+
+
+def test_sprite_holds_every_frame_in_order():
+    greys = torch.linspace(-1, 1, 16)
+    frames = greys[:, None, None].expand(16, 5, 7)
+    page, sprite = page_of(scrub(frames, [f"t = {i}" for i in range(16)]))
+    assert sprite.shape == (4 * 5, 4 * 7, 3)
+    shown = [sprite[i // 4 * 5 + 2, i % 4 * 7 + 3, 0] for i in range(16)]
+    assert shown == [17 * i for i in range(16)]
+    assert json.loads(re.search(r"labels=(\[.*?\])", page).group(1)) == [f"t = {i}" for i in range(16)]
+
+
+@pytest.mark.parametrize("shape", [(3, 8, 8), (3, 1, 1, 8, 8), (3, 4, 1, 8, 8), (3, 12, 3, 8, 8), (2, 1, 3, 8, 8)])
+def test_all_frame_shapes_are_drawn(shape):
+    page, sprite = page_of(scrub(torch.randn(shape, generator=seeded()), range(shape[0])))
+    width, height = (int(re.search(rf'{side}="(\d+)"', page).group(1)) for side in ("width", "height"))
+    assert sprite.shape[0] % height == 0 and sprite.shape[1] % width == 0
+    colour = len(shape) == 5 and shape[2] == 3
+    assert (np.ptp(sprite, axis=2) > 0).any() == colour
+
+
+def test_scrubber_asks_nothing_of_the_network_and_can_be_read_aloud():
+    widget = scrub(torch.zeros(3, 8, 8), "abc", caption='A "quoted" <b>caption</b> & more')
+    page, _ = page_of(widget)
+    assert not re.search(r"https?://|\bsrc=['\"]?(?!data:)", page.replace("sprite.src", ""))
+    assert 'sandbox="allow-scripts"' in widget.data and "aria-label" in page
+    assert "<b>" not in page  # text of the caller is never markup
+    assert re.search(r'<img class="ddpm-still" alt="[^"]+', widget.data), (
+        "a filmstrip stands in where scripts are not trusted"
+    )
+
+
+def test_fifty_frames_of_noise_stay_small():
+    frames = torch.randn(50, 8, 1, 28, 28, generator=seeded()) / 2
+    assert len(scrub(frames, range(50)).data) < 300 * 1024
+
+
+def test_pixels_clip_and_round():
+    images = torch.tensor([-2.0, -1, 0, 1, 2]).reshape(1, 1, 1, 5)
+    assert to_pixels(images).flatten().tolist() == [0, 0, 128, 255, 255]
+
+
+def test_plot_frames_feed_the_scrubber():
+    def draw(figure, value):
+        figure.subplots().plot([0, 1], [0, value])
+
+    frames = plot_frames(draw, [1, 2, 3], figsize=(2, 1))
+    assert frames.shape == (3, 1, 3, 80, 160) and -1 <= frames.min() and frames.max() <= 1
+    assert not torch.equal(frames[0], frames[1])
+    assert plt.get_fignums() == []
+
+
+def test_live_figure_redraws_when_a_control_moves():
+    ipywidgets = pytest.importorskip("ipywidgets")
+    seen = []
+
+    def draw(figure, t):
+        seen.append(t)
+        figure.subplots().plot([0, t])
+
+    slider = ipywidgets.IntSlider(value=1, min=0, max=10)
+    box = live_figure(draw, t=slider)
+    before = box.children[-1].value
+    slider.value = 7
+    assert seen == [1, 7] and box.children[-1].value != before and plt.get_fignums() == []
+
+
+def test_show_images_draws_one_axis_an_image(garments):
+    show_images(garments[:12], titles=[str(i) for i in range(12)])
+    axes = plt.gcf().axes
+    assert [axis.get_title() for axis in axes[:12]] == [str(i) for i in range(12)]
+    assert np.array_equal(axes[3].images[0].get_array(), to_pixels(garments[3])[..., 0])
+    assert axes[3].images[0].get_clim() == (0, 255), "brightness must not depend on the picture"
+    plt.close("all")
+
+
+def test_show_figure_carries_alternative_text_and_caption(monkeypatch):
+    shown = []
+    monkeypatch.setattr("IPython.display.display", lambda *objects, metadata=None: shown.append((objects, metadata)))
+    plt.plot([0, 1])
+    show_figure("Look at the line.", alt="A line")
+    assert shown[0][1] == {"image/png": {"alt": "A line"}} and "Look at the line." in shown[1][0][0].data
+    assert plt.get_fignums() == []
+
+
+def test_bad_input_is_refused(garments):
+    with pytest.raises(ValueError, match="^frames must have shape"):
+        scrub(torch.zeros(2, 3, 8, 8), "ab")
+    with pytest.raises(ValueError, match="^frames must have shape"):
+        scrub(torch.zeros(0, 8, 8), "")
+    with pytest.raises(ValueError, match="^labels must have one entry a frame: got 2 for 3"):
+        scrub(torch.zeros(3, 8, 8), "ab")
+    with pytest.raises(TypeError, match="^images must be a float tensor, got torch.uint8"):
+        show_images(torch.zeros(2, 1, 8, 8, dtype=torch.uint8))
+    with pytest.raises(ValueError, match="^titles must have one entry an image"):
+        show_images(garments[:3], ["one"])
+    with pytest.raises(ValueError, match="^images must have shape"):
+        show_images(garments[0])
