@@ -14,6 +14,16 @@ from PIL import Image
 from torchvision.utils import make_grid
 
 
+def show_figure(caption, alt):
+    """Display the current matplotlib figure once, with alternative text for it and a caption below it."""
+    from IPython.display import Markdown, display
+
+    figure = plt.gcf()
+    display(figure, metadata={"image/png": {"alt": alt}})
+    display(Markdown(f"*{caption}*"))
+    plt.close(figure)
+
+
 def to_pixels(images):
     """Float images in [-1, 1], `(..., C, H, W)` with 1 or 3 channels, as uint8 `(..., H, W, C)`; values outside are clipped."""
     if not torch.is_tensor(images) or not images.is_floating_point():
@@ -40,16 +50,6 @@ def show_images(images, titles=None):
         if i < len(pixels):
             axis.imshow(pixels[i].squeeze(), cmap="gray", vmin=0, vmax=255)
             axis.set_title("" if titles is None else titles[i], fontsize=8)
-
-
-def show_figure(caption, alt):
-    """Display the current matplotlib figure once, with alternative text for it and a caption below it."""
-    from IPython.display import Markdown, display
-
-    figure = plt.gcf()
-    display(figure, metadata={"image/png": {"alt": alt}})
-    display(Markdown(f"*{caption}*"))
-    plt.close(figure)
 
 
 def plot_frames(draw, values, figsize=(6, 3), dpi=80):
@@ -162,7 +162,7 @@ def scrub(frames, labels, caption="Drag the slider through the frames"):
     still = np.concatenate(list(pixels[chosen]), axis=1 if width > 2 * frame_width else 0)
     shown = html.escape(f"{caption} (frames: {', '.join(labels[i] for i in chosen)})")
     return HTML(
-        "<style>.ddpm-still{display:none}</style>"
+        "<style>.ddpm-still{display:none!important}</style>"
         f'<iframe title="{html.escape(caption)}" sandbox="allow-scripts" loading="lazy" srcdoc="{page}" '
         f'style="width:100%;max-width:{width}px;height:{height * width // frame_width + 40}px;border:0"></iframe>'
         f'<img class="ddpm-still" alt="{shown}" src="{png_url(still)}"><p><em>{html.escape(caption)}</em></p>'

@@ -3,6 +3,7 @@
 import json
 import re
 import subprocess
+import sys
 import tomllib
 
 import pytest
@@ -101,3 +102,33 @@ def test_committed_notebook_is_executed_small_and_readable(path):
     assert "widgets" not in notebook["metadata"]
     text = json.dumps(notebook)
     assert not re.search(r"0x[0-9a-f]{9,}|it/s\]|{{", text), "no memory addresses, progress bars or open blanks"
+
+
+def setup_cell(path):
+    cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+    return "".join(next(cell["source"] for cell in cells if cell["cell_type"] == "code"))
+
+
+def test_every_notebook_begins_with_the_same_setup():
+    assert len({setup_cell(path) for path in NOTEBOOKS}) == 1
+
+
+@pytest.mark.parametrize("place", ["inside the clone", "in Colab"])
+def test_setup_finds_the_library(place, tmp_path):
+    """From any folder of the clone; in Colab it clones first (here from this checkout) and installs nothing."""
+    folder = ROOT / "notebooks" if place == "inside the clone" else tmp_path
+    colab = """
+import subprocess, shutil, types
+sys.modules["google.colab"] = types.ModuleType("google.colab")
+def run(command, **_):
+    assert command[:2] == ["git", "clone"], command
+    shutil.copytree(ROOT + "/ddpm_lib", command[-1].split("/")[-1] + "/ddpm_lib")
+subprocess.run = run
+"""
+    code = f"import sys\nROOT = {str(ROOT)!r}\nsys.path = [p for p in sys.path if p not in ('', ROOT)]\n"
+    code += (colab if place == "in Colab" else "") + setup_cell(NOTEBOOKS[0])
+    code += "\nimport ddpm_lib\nprint(ddpm_lib.__file__)"
+    done = subprocess.run([sys.executable, "-c", code], cwd=folder, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    clone = ROOT if place == "inside the clone" else tmp_path.resolve() / "ddpm-from-scratch"
+    assert done.stdout.strip() == str(clone / "ddpm_lib" / "__init__.py")

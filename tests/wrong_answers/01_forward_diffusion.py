@@ -1,0 +1,115 @@
+# exercise 1: nothing shrinks
+def exercise_1(variance, betas):
+    return variance + sum(betas)
+
+
+# exercise 1: the factor of x, not its square, scales the variance
+def exercise_1(variance, betas):
+    for beta in betas:
+        variance = (1 - beta) ** 0.5 * variance + beta
+    return variance
+
+
+# exercise 1: the standard deviation of the noise added as if it were its variance
+def exercise_1(variance, betas):
+    for beta in betas:
+        variance = (1 - beta) * variance + beta**0.5
+    return variance
+
+
+# exercise 1: beta squared
+def exercise_1(variance, betas):
+    for beta in betas:
+        variance = (1 - beta) * variance + beta**2
+    return variance
+
+
+# exercise 1: one step only
+def exercise_1(variance, betas):
+    return (1 - betas[-1]) * variance + betas[-1]
+
+
+# exercise 2: the whole chain comes back
+def exercise_2(x_0, betas, t, generator):
+    return noise_chain(x_0, betas[:t], generator) if t else x_0[None]
+
+
+# exercise 2: one step too few
+def exercise_2(x_0, betas, t, generator):
+    x = x_0
+    for k in range(1, t):
+        x = noise_step(x, betas[k - 1], generator)
+    return x
+
+
+# exercise 2: betas[1] taken for beta_1
+def exercise_2(x_0, betas, t, generator):
+    x = x_0
+    for k in range(1, t + 1):
+        x = noise_step(x, betas[k], generator)
+    return x
+
+
+# exercise 2: the same noise in every step
+def exercise_2(x_0, betas, t, generator):
+    x, noise = x_0, noise_like(x_0, generator)
+    for beta in betas[:t].tolist():
+        x = (1 - beta) ** 0.5 * x + beta**0.5 * noise
+    return x
+
+
+# exercise 2: the generator is not used
+def exercise_2(x_0, betas, t, generator):
+    x = x_0
+    for beta in betas[:t]:
+        x = noise_step(x, beta)
+    return x
+
+
+# exercise 2: rand for randn
+def exercise_2(x_0, betas, t, generator):
+    x = x_0
+    for beta in betas[:t].tolist():
+        x = (1 - beta) ** 0.5 * x + beta**0.5 * torch.rand(x.shape, generator=generator)
+    return x
+
+
+# exercise 3: one beta for every T
+def exercise_3(T):
+    return 0.02
+
+
+# exercise 3: nats for bits
+def exercise_3(T):
+    return 1 - (1 - math.exp(-2 * 0.01)) ** (1 / T)
+
+
+# exercise 3: the half is missing in front of the logarithm
+def exercise_3(T):
+    return 1 - (1 - 2**-0.01) ** (1 / T)
+
+
+# exercise 3: the naive chain's answer
+def exercise_3(T):
+    return 1 / (T * (2**0.02 - 1))
+
+
+# exercise 3: far more noise than needed
+def exercise_3(T):
+    return 20 / (T + 20)
+
+
+# exercise 2: beta for sqrt(beta)
+def exercise_2(x_0, betas, t, generator):
+    x = x_0
+    for beta in betas[:t].tolist():
+        x = (1 - beta) ** 0.5 * x + beta * noise_like(x, generator)
+    return x
+
+
+# exercise 2: nothing shrinks
+def exercise_2(x_0, betas, t, generator):
+    x = x_0
+    for beta in betas[:t].tolist():
+        x = x + beta**0.5 * noise_like(x, generator)
+    return x

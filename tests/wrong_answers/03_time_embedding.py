@@ -1,0 +1,107 @@
+# exercise 1: the time for one radian instead of a full turn
+def exercise_1(dim, max_period):
+    half = dim // 2
+    return max_period ** (torch.arange(half) / (half - 1))
+
+
+# exercise 1: the speeds, not the periods
+def exercise_1(dim, max_period):
+    half = dim // 2
+    return max_period ** (-torch.arange(half) / (half - 1))
+
+
+# exercise 1: the exponent divided by dim / 2, as in the Transformer
+def exercise_1(dim, max_period):
+    half = dim // 2
+    return 2 * math.pi * max_period ** (torch.arange(half) / half)
+
+
+# exercise 1: one period for each dimension instead of each clock
+def exercise_1(dim, max_period):
+    return 2 * math.pi * max_period ** (torch.arange(dim) / (dim - 1))
+
+
+# exercise 1: slowest clock first
+def exercise_1(dim, max_period):
+    half = dim // 2
+    return (2 * math.pi * max_period ** (torch.arange(half) / (half - 1))).flip(0)
+
+
+# exercise 1: max_period typed in
+def exercise_1(dim, max_period):
+    half = dim // 2
+    return 2 * math.pi * 10_000 ** (torch.arange(half) / (half - 1))
+
+
+# exercise 2: the hands turn backwards
+def exercise_2(code, s):
+    half = code.shape[1] // 2
+    turn = s * torch.exp(-math.log(10_000) * torch.arange(half) / (half - 1))
+    sin, cos = code[:, :half], code[:, half:]
+    return torch.cat([sin * turn.cos() - cos * turn.sin(), cos * turn.cos() + sin * turn.sin()], dim=1)
+
+
+# exercise 2: the code of s is added
+def exercise_2(code, s):
+    return code + sinusoidal_embedding(torch.tensor([s]), code.shape[1])
+
+
+# exercise 2: one sign wrong, which is no rotation
+def exercise_2(code, s):
+    half = code.shape[1] // 2
+    turn = s * torch.exp(-math.log(10_000) * torch.arange(half) / (half - 1))
+    sin, cos = code[:, :half], code[:, half:]
+    return torch.cat([sin * turn.cos() + cos * turn.sin(), cos * turn.cos() + sin * turn.sin()], dim=1)
+
+
+# exercise 2: neighbouring dimensions taken for a pair
+def exercise_2(code, s):
+    half = code.shape[1] // 2
+    turn = s * torch.exp(-math.log(10_000) * torch.arange(half) / (half - 1))
+    sin, cos = code[:, 0::2], code[:, 1::2]
+    later = torch.empty_like(code)
+    later[:, 0::2] = sin * turn.cos() + cos * turn.sin()
+    later[:, 1::2] = cos * turn.cos() - sin * turn.sin()
+    return later
+
+
+# exercise 2: every clock turns by s radians
+def exercise_2(code, s):
+    half = code.shape[1] // 2
+    sin, cos = code[:, :half], code[:, half:]
+    return torch.cat([sin * math.cos(s) + cos * math.sin(s), cos * math.cos(s) - sin * math.sin(s)], dim=1)
+
+
+# exercise 2: the codes come back as they were
+def exercise_2(code, s):
+    return code
+
+
+# exercise 3: the customary 10,000 leaves too many clocks standing still
+def exercise_3():
+    return 16, 10_000
+
+
+# exercise 3: all clocks are fast, so neighbours differ
+def exercise_3():
+    return 16, 2
+
+
+# exercise 3: the slowest clock comes round within T steps
+def exercise_3():
+    return 16, 100
+
+
+# exercise 3: too few clocks
+def exercise_3():
+    return 4, 10
+
+
+# exercise 3: the two numbers in the wrong order
+def exercise_3():
+    return 300, 16
+
+
+# exercise 3: more dimensions than allowed
+def exercise_3():
+    return 32, 300

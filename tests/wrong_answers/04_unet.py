@@ -1,0 +1,114 @@
+# exercise 1: the biases of the convolutions and of the linear layer are left out
+def exercise_1(in_channels, out_channels, time_channels):
+    first = 2 * in_channels + 9 * in_channels * out_channels
+    second = 2 * out_channels + 9 * out_channels * out_channels
+    shortcut = in_channels * out_channels if in_channels != out_channels else 0
+    return first + time_channels * out_channels + second + shortcut
+
+
+# exercise 1: the shortcut is counted even where it is the identity
+def exercise_1(in_channels, out_channels, time_channels):
+    first = 2 * in_channels + 9 * in_channels * out_channels + out_channels
+    time = time_channels * out_channels + out_channels
+    second = 2 * out_channels + 9 * out_channels * out_channels + out_channels
+    return first + time + second + in_channels * out_channels + out_channels
+
+
+# exercise 1: the normalisations are taken to have no parameters
+def exercise_1(in_channels, out_channels, time_channels):
+    first = 9 * in_channels * out_channels + out_channels
+    time = time_channels * out_channels + out_channels
+    second = 9 * out_channels * out_channels + out_channels
+    shortcut = in_channels * out_channels + out_channels if in_channels != out_channels else 0
+    return first + time + second + shortcut
+
+
+# exercise 1: the shortcut is never counted
+def exercise_1(in_channels, out_channels, time_channels):
+    first = 2 * in_channels + 9 * in_channels * out_channels + out_channels
+    time = time_channels * out_channels + out_channels
+    second = 2 * out_channels + 9 * out_channels * out_channels + out_channels
+    return first + time + second
+
+
+# exercise 2: the softmax runs over the queries instead of the keys
+def exercise_2(query, key, value, heads):
+    n, length, channels = query.shape
+    q, k, v = (x.reshape(n, length, heads, channels // heads).transpose(1, 2) for x in (query, key, value))
+    weights = torch.softmax(q @ k.transpose(-2, -1) / (channels // heads) ** 0.5, dim=-2)
+    return (weights @ v).transpose(1, 2).reshape(n, length, channels)
+
+
+# exercise 2: scaled by the width of all heads together
+def exercise_2(query, key, value, heads):
+    n, length, channels = query.shape
+    q, k, v = (x.reshape(n, length, heads, channels // heads).transpose(1, 2) for x in (query, key, value))
+    weights = torch.softmax(q @ k.transpose(-2, -1) / channels**0.5, dim=-1)
+    return (weights @ v).transpose(1, 2).reshape(n, length, channels)
+
+
+# exercise 2: not transposed back, so that heads and pixels are mixed up
+def exercise_2(query, key, value, heads):
+    n, length, channels = query.shape
+    q, k, v = (x.reshape(n, length, heads, channels // heads).transpose(1, 2) for x in (query, key, value))
+    weights = torch.softmax(q @ k.transpose(-2, -1) / (channels // heads) ** 0.5, dim=-1)
+    return (weights @ v).reshape(n, length, channels)
+
+
+# exercise 2: one head, whatever was asked for
+def exercise_2(query, key, value, heads):
+    weights = torch.softmax(query @ key.transpose(1, 2) / query.shape[-1] ** 0.5, dim=-1)
+    return weights @ value
+
+
+# exercise 2: neighbouring channels go to different heads
+def exercise_2(query, key, value, heads):
+    n, length, channels = query.shape
+    q, k, v = (x.reshape(n, length, channels // heads, heads).permute(0, 3, 1, 2) for x in (query, key, value))
+    weights = torch.softmax(q @ k.transpose(-2, -1) / (channels // heads) ** 0.5, dim=-1)
+    return (weights @ v).permute(0, 2, 3, 1).reshape(n, length, channels)
+
+
+# exercise 3: the hooks are never removed, so that the cuts add up
+def exercise_3(model, x_t, t, noise):
+    errors = []
+    for _, taker, width in skip_pairs(model):
+        model.get_submodule(taker).register_forward_pre_hook(zero_kept(width))
+        with torch.no_grad():
+            errors.append(((model(x_t, t) - noise) ** 2).mean().item())
+    return errors
+
+
+# exercise 3: the skips are taken in the order of the way up
+def exercise_3(model, x_t, t, noise):
+    errors = []
+    for _, taker, width in reversed(skip_pairs(model)):
+        handle = model.get_submodule(taker).register_forward_pre_hook(zero_kept(width))
+        with torch.no_grad():
+            errors.append(((model(x_t, t) - noise) ** 2).mean().item())
+        handle.remove()
+    return errors
+
+
+# exercise 3: the first channels are zeroed, not the kept ones
+def exercise_3(model, x_t, t, noise):
+    errors = []
+    for _, taker, width in skip_pairs(model):
+        def hook(module, inputs, width=width):
+            return torch.cat([torch.zeros_like(inputs[0][:, :width]), inputs[0][:, width:]], dim=1), inputs[1]
+        handle = model.get_submodule(taker).register_forward_pre_hook(hook)
+        with torch.no_grad():
+            errors.append(((model(x_t, t) - noise) ** 2).mean().item())
+        handle.remove()
+    return errors
+
+
+# exercise 3: the hook comes off before the model runs
+def exercise_3(model, x_t, t, noise):
+    errors = []
+    for _, taker, width in skip_pairs(model):
+        handle = model.get_submodule(taker).register_forward_pre_hook(zero_kept(width))
+        handle.remove()
+        with torch.no_grad():
+            errors.append(((model(x_t, t) - noise) ** 2).mean().item())
+    return errors
