@@ -1,6 +1,6 @@
 """Draw the picture of the README: eight garments at nine moments of one run of Algorithm 2, by the shipped model.
 
-    python benchmarks/readme_picture.py      # writes docs/from_noise.png
+python benchmarks/readme_picture.py      # writes docs/from_noise.png
 """
 
 from pathlib import Path

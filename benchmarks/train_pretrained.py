@@ -35,8 +35,8 @@ RESULTS = Path(__file__).resolve().parent / "results"
 
 
 def snapshot_steps(steps):
-    """About twelve steps, each 1.8 times the one before, up to the last."""
-    return sorted({max(1, round(steps / 1.8**k)) for k in range(12)})
+    """Eight steps, each 1.8 times the one before, up to the last."""
+    return sorted({max(1, round(steps / 1.8**k)) for k in range(8)})
 
 
 def train_with_snapshots(steps, seed):
@@ -84,7 +84,7 @@ def sample_snapshots(steps, count=8):
     notes = {
         "command": f"python benchmarks/train_pretrained.py --steps {steps}",
         "seconds": f"{sum(s['seconds'] for s in sittings):.0f}",
-        "threads": str(sittings[-1]["threads"]),
+        "threads": ", then ".join(dict.fromkeys(str(s["threads"]) for s in sittings)),
         "settings": json.dumps(sittings[-1]["settings"]),
         "torch": torch.__version__,
         "machine": f"{best_device()}, {platform.machine()}",

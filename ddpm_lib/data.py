@@ -28,14 +28,15 @@ def open_dataset(name, split):
     """The torchvision dataset of that name in `data_folder()`, downloaded first if it is not there."""
     try:
         return DATASETS[name](data_folder(), train=split == "train", download=True)
-    except (OSError, RuntimeError) as error:
-        raise RuntimeError(
-            f"name={name!r} is not in {data_folder()} and could not be downloaded ({error}). "
-            "Go online once and call this again, or use name='fashion-mnist', which comes with the repository."
-        ) from error
-    except (ValueError, AssertionError) as error:
+    except (OSError, EOFError, RuntimeError, ValueError, AssertionError) as error:
+        if isinstance(error, OSError) or "Error downloading" in str(error):
+            raise RuntimeError(
+                f"name={name!r} is not in {data_folder()} and could not be downloaded or unpacked ({error}). "
+                "Go online once and call this again, or use name='fashion-mnist', which comes with the repository."
+            ) from error
         raise ValueError(
-            f"name={name!r}: a file in {data_folder()} is damaged ({error}). Delete its extracted files and call this again."
+            f"name={name!r}: a file in {data_folder()} is damaged ({error}). "
+            "Delete its extracted files and call this again."
         ) from error
 
 

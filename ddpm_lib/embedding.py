@@ -14,7 +14,9 @@ def sinusoidal_embedding(t, dim, max_period=10_000):
     as in the code of Ho et al. 2020 (after Vaswani et al. 2017, Sec. 3.5).
     """
     if not torch.is_tensor(t) or t.is_floating_point() or t.ndim != 1:
-        raise TypeError(f"t must be an integer tensor of shape (N,), got {(t.dtype, tuple(t.shape)) if torch.is_tensor(t) else type(t).__name__}")
+        raise TypeError(
+            f"t must be an integer tensor of shape (N,), got {(t.dtype, tuple(t.shape)) if torch.is_tensor(t) else type(t).__name__}"
+        )
     if dim < 4 or dim % 2:
         raise ValueError(f"dim must be even and at least 4, got {dim}")
     exponents = torch.arange(dim // 2, device=t.device) / (dim // 2 - 1)  # 0 .. 1

@@ -74,7 +74,9 @@ def trajectory_times(T, frames):
     return torch.linspace(T, 0, frames, dtype=torch.float64).round().int().tolist()
 
 
-def sample_trajectory(model, schedule, shape, generator=None, clip=True, variance="beta_tilde", progress=True, frames=50):
+def sample_trajectory(
+    model, schedule, shape, generator=None, clip=True, variance="beta_tilde", progress=True, frames=50
+):
     """Like `sample`, but returns `frames` states on the way, from x_T to x_0, stacked: `(frames, *shape)`, on the CPU."""
     kept = set(trajectory_times(schedule.T, frames))
     states = reverse_process(model, schedule, shape, generator, clip, variance, progress)

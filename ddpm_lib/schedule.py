@@ -45,13 +45,18 @@ def check_time(t, batch_size, lowest, highest):
     `t` is an int, for the whole batch, or an integer tensor `(batch_size,)`, with lowest <= t <= highest.
     """
     kind = t.dtype if torch.is_tensor(t) else type(t).__name__
-    if not isinstance(t, (Integral, torch.Tensor)) or kind in ("bool", torch.bool) or torch.is_floating_point(torch.as_tensor(t)):
+    if (
+        not isinstance(t, (Integral, torch.Tensor))
+        or kind in ("bool", torch.bool)
+        or torch.is_floating_point(torch.as_tensor(t))
+    ):
         raise TypeError(f"t must be an int or an integer tensor, got {kind}")
     t = torch.as_tensor(t, dtype=torch.int64).cpu()
     if t.ndim > 1 or (t.ndim == 1 and len(t) != batch_size):
         raise ValueError(f"t must be one int or have shape ({batch_size},), one entry an image, got {tuple(t.shape)}")
     if t.min() < lowest or t.max() > highest:
-        raise ValueError(f"t must lie in {lowest}..{highest}, got values from {t.min()} to {t.max()}")
+        allowed = f"at or above {lowest}" if highest == math.inf else f"in {lowest}..{highest}"
+        raise ValueError(f"t must lie {allowed}, got values from {t.min()} to {t.max()}")
     return t.reshape(-1)
 
 
@@ -80,7 +85,10 @@ class NoiseSchedule:
         self.alpha_bars = self.alphas.cumprod(0)
         self.snr = self.alpha_bars / (1 - self.alpha_bars)  # infinite at t = 0
         if self.alpha_bars[-1] > 1e-3:
-            warnings.warn(f"x_T is not noise: alpha_bar_T = {self.alpha_bars[-1]:.2g} is above 1e-3. Are the betas meant for a larger T?", stacklevel=2)
+            warnings.warn(
+                f"x_T is not noise: alpha_bar_T = {self.alpha_bars[-1]:.2g} is above 1e-3. Are the betas meant for a larger T?",
+                stacklevel=2,
+            )
 
     def check(self, t, lowest, **tensors):
         """Check float tensors of one shape against each other and `t` against them; return `t` as a tensor."""

@@ -56,10 +56,12 @@ class TrainingState:
     def __init__(self, model, schedule, steps, batch_size=64, learning_rate=2e-3, precision="float32", seed=0):
         if precision not in ("float32", "bfloat16"):
             raise ValueError(f"precision must be 'float32' or 'bfloat16', got {precision!r}")
-        if steps < 1 or batch_size < 1:
-            raise ValueError(f"steps and batch_size must be at least 1, got {steps} and {batch_size}")
+        if not all(isinstance(count, int) and count >= 1 for count in (steps, batch_size)):
+            raise ValueError(f"steps and batch_size must be integers of at least 1, got {steps} and {batch_size}")
         self.model, self.schedule, self.ema = model, schedule, EMA(model)
-        self.settings = dict(steps=steps, batch_size=batch_size, learning_rate=learning_rate, precision=precision, seed=seed)
+        self.settings = dict(
+            steps=steps, batch_size=batch_size, learning_rate=learning_rate, precision=precision, seed=seed
+        )
         self.optimizer = torch.optim.AdamW(model.parameters(), lr=learning_rate)
         self.generator = torch.Generator().manual_seed(seed)
         self.step, self.losses = 0, []
@@ -84,7 +86,11 @@ def train_step(state, images):
         group["lr"] = settings["learning_rate"] * learning_rate_factor(state.step, settings["steps"])
     state.optimizer.zero_grad()
     loss.backward()
-    torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+    length = torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+    if not torch.isfinite(length):
+        raise FloatingPointError(
+            f"the gradient became {length.item()} at step {state.step + 1}: try a lower learning rate"
+        )
     state.optimizer.step()
     state.ema.update(model)
     state.step += 1
@@ -119,7 +125,9 @@ def read_safetensors(path, kind):
         with safe_open(path, framework="pt") as file:
             tensors, metadata = {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}
     except SafetensorError as error:
-        raise ValueError(f"path: {path} is no whole safetensors file (empty, corrupt, or pickled, which is never loaded): {error}") from error
+        raise ValueError(
+            f"path: {path} is no whole safetensors file (empty, corrupt, or pickled, which is never loaded): {error}"
+        ) from error
     if metadata.get("kind") != kind:
         raise ValueError(f"path: {path} must be a {kind} of this library, got kind {metadata.get('kind')!r}")
     return tensors, metadata
@@ -132,7 +140,9 @@ def prefixed(prefix, tensors):
 
 def unprefixed(prefix, tensors):
     """Those tensors whose names start with `prefix` and a dot, without it: undoes `prefixed`."""
-    return {name.removeprefix(prefix + "."): tensor for name, tensor in tensors.items() if name.startswith(prefix + ".")}
+    return {
+        name.removeprefix(prefix + "."): tensor for name, tensor in tensors.items() if name.startswith(prefix + ".")
+    }
 
 
 def build_unet(path, settings, weights):
@@ -148,13 +158,13 @@ def build_unet(path, settings, weights):
 def save_checkpoint(path, model, schedule, notes=None):
     """Save a UNet and its schedule as one safetensors file; `notes` (a dict of strings) goes into its metadata."""
     tensors = prefixed("model", model.state_dict()) | {"betas": schedule.betas[1:]}
-    write_safetensors(path, tensors, {"kind": "checkpoint", "model": json.dumps(model.settings)} | (notes or {}))
+    write_safetensors(path, tensors, (notes or {}) | {"kind": "checkpoint", "model": json.dumps(model.settings)})
 
 
 def load_checkpoint(path):
     """Load `(model, schedule)` from `save_checkpoint`'s file: on the CPU, in evaluation mode. Errors as in `read_safetensors`."""
     tensors, metadata = read_safetensors(path, "checkpoint")
-    model = build_unet(path, metadata["model"], unprefixed("model", tensors))
+    model = build_unet(path, metadata.get("model", ""), unprefixed("model", tensors))
     return model.eval(), NoiseSchedule(tensors["betas"])
 
 
@@ -173,13 +183,15 @@ def save_training_state(path, state):
     tensors |= {"betas": state.schedule.betas[1:], "generator": state.generator.get_state()}
     tensors["losses"] = torch.tensor(state.losses, dtype=torch.float64)
     metadata = {"model": state.model.settings, "settings": state.settings, "step": state.step, "gamma": state.ema.gamma}
-    write_safetensors(path, tensors, {"kind": "training state"} | {key: json.dumps(value) for key, value in metadata.items()})
+    write_safetensors(
+        path, tensors, {"kind": "training state"} | {key: json.dumps(value) for key, value in metadata.items()}
+    )
 
 
 def resume(path, device="cpu"):
     """The `TrainingState` that `save_training_state` wrote, ready for the next step. Errors as in `read_safetensors`."""
     tensors, metadata = read_safetensors(path, "training state")
-    model = build_unet(path, metadata["model"], unprefixed("model", tensors)).to(device)
+    model = build_unet(path, metadata.get("model", ""), unprefixed("model", tensors)).to(device)
     state = TrainingState(model, NoiseSchedule(tensors["betas"]), **json.loads(metadata["settings"]))
     state.ema.model.load_state_dict(unprefixed("ema", tensors))
     state.ema.gamma, state.ema.updates = json.loads(metadata["gamma"]), json.loads(metadata["step"])
@@ -215,15 +227,21 @@ def train(state, images, path=None, save_every=500, progress=True, after_step=No
     """
     check_training_images(images)
     steps = state.settings["steps"]
-    with held_interrupts() as interrupted, tqdm(total=steps, initial=state.step, desc="training", unit="step", disable=not progress) as bar:
-        while state.step < steps and not interrupted():
+    with (
+        held_interrupts() as interrupted,
+        tqdm(total=steps, initial=state.step, desc="training", unit="step", disable=not progress) as bar,
+    ):
+        while state.step < steps:
             train_step(state, images)
             bar.update()
             bar.set_postfix_str(f"loss {sum(state.losses[-100:]) / len(state.losses[-100:]):.4f}")
             if after_step:
                 after_step(state)
-            if path and (state.step % save_every == 0 or state.step == steps or interrupted()):
+            stop = interrupted()  # asked once, so that a run that stops has been saved
+            if path and (stop or state.step % save_every == 0 or state.step == steps):
                 save_training_state(path, state)
+            if stop:
+                break
     if state.step < steps:
         raise KeyboardInterrupt(f"stopped after step {state.step} of {steps}")
     return state
@@ -258,7 +276,9 @@ def load_folder(path, image_size=28, channels=1):
     try:
         folder = datasets.ImageFolder(str(path), transforms.Compose(grey + steps))
     except FileNotFoundError as error:
-        raise FileNotFoundError(f"path: {path} must be a folder with pictures in sub-folders, one a class: {error}") from error
+        raise FileNotFoundError(
+            f"path: {path} must be a folder with pictures in sub-folders, one a class: {error}"
+        ) from error
     images, labels = zip(*folder, strict=True)
     return torch.stack(images) * 2 - 1, torch.tensor(labels)
 
@@ -282,29 +302,52 @@ def start_training(images, minutes, image_budget, batch_size, learning_rate, see
 
 def parse_arguments(arguments=None):
     """The command line of `python -m ddpm_lib.training`."""
-    parser = argparse.ArgumentParser(prog="python -m ddpm_lib.training", description="Train a UNet to predict noise; goes on with the run in --out if there is one.")
-    parser.add_argument("--data", default="fashion-mnist", help=f"one of {', '.join(DATASETS)}, or a folder of pictures (default: %(default)s)")
-    parser.add_argument("--image-size", type=int, default=28, help="for a folder: side of the square pictures (default: %(default)s)")
-    parser.add_argument("--channels", type=int, default=1, choices=(1, 3), help="for a folder: grey or RGB (default: %(default)s)")
-    parser.add_argument("--minutes", type=float, default=10, help="time to train, turned into steps at the start (default: %(default)s)")
+    parser = argparse.ArgumentParser(
+        prog="python -m ddpm_lib.training",
+        description="Train a UNet to predict noise; goes on with the run in --out if there is one.",
+    )
+    parser.add_argument(
+        "--data",
+        default="fashion-mnist",
+        help=f"one of {', '.join(DATASETS)}, or a folder of pictures (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--image-size", type=int, default=28, help="for a folder: side of the square pictures (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--channels", type=int, default=1, choices=(1, 3), help="for a folder: grey or RGB (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--minutes", type=float, default=10, help="time to train, turned into steps at the start (default: %(default)s)"
+    )
     parser.add_argument("--images", type=int, help="train on this many images instead of for --minutes")
     parser.add_argument("--batch-size", type=int, default=64)
     parser.add_argument("--learning-rate", type=float, default=2e-3)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--out", type=Path, default=Path("runs/default"), help="folder for the run (default: %(default)s)")
-    return parser.parse_args(arguments)
+    parser.add_argument("--out", type=Path, help="folder for the run (default: runs/ and the name of the data)")
+    options = parser.parse_args(arguments)
+    options.out = options.out or Path("runs") / Path(options.data).name
+    return options
 
 
 def main(arguments=None):
     """Train from the shell: writes training.safetensors (to resume), model.safetensors and samples.png into --out."""
     options = parse_arguments(arguments)
-    images, _ = load_images(options.data) if options.data in DATASETS else load_folder(options.data, options.image_size, options.channels)
+    images, _ = (
+        load_images(options.data)
+        if options.data in DATASETS
+        else load_folder(options.data, options.image_size, options.channels)
+    )
     path = options.out / "training.safetensors"
     if path.exists():
         state = resume(path, best_device())
-        print(f"going on with {path} after step {state.step} of {state.settings['steps']}")
+        print(
+            f"going on with {path} after step {state.step} of {state.settings['steps']}, with its own settings (--out starts another run)"
+        )
     else:
-        state = start_training(images, options.minutes, options.images, options.batch_size, options.learning_rate, options.seed)
+        state = start_training(
+            images, options.minutes, options.images, options.batch_size, options.learning_rate, options.seed
+        )
     try:
         train(state, images, path)
     except KeyboardInterrupt as stop:

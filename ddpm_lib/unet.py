@@ -20,8 +20,8 @@ def zeroed(layer):
 
 
 def normalise(channels):
-    """Group normalisation in 8 groups, so that nothing is shared between the images of a batch."""
-    return nn.GroupNorm(8, channels)
+    """Group normalisation in 8 groups, fewer where a group would hold under 4 channels. Nothing is shared in a batch."""
+    return nn.GroupNorm(min(8, channels // 4), channels)
 
 
 class ResidualBlock(nn.Module):
@@ -29,7 +29,9 @@ class ResidualBlock(nn.Module):
 
     def __init__(self, in_channels, out_channels, time_channels):
         super().__init__()
-        self.first = nn.Sequential(normalise(in_channels), nn.SiLU(), nn.Conv2d(in_channels, out_channels, 3, padding=1))
+        self.first = nn.Sequential(
+            normalise(in_channels), nn.SiLU(), nn.Conv2d(in_channels, out_channels, 3, padding=1)
+        )
         self.time = nn.Sequential(nn.SiLU(), nn.Linear(time_channels, out_channels))
         self.second = nn.Sequential(
             normalise(out_channels), nn.SiLU(), zeroed(nn.Conv2d(out_channels, out_channels, 3, padding=1))
@@ -91,7 +93,9 @@ class Upsample(nn.Conv2d):
 def check_unet_settings(image_channels, base_channels, channel_multipliers, blocks_per_level):
     """Raise ValueError, naming the argument, for settings that no UNet can be built from."""
     if image_channels < 1 or blocks_per_level < 1:
-        raise ValueError(f"image_channels and blocks_per_level must be at least 1, got {image_channels} and {blocks_per_level}")
+        raise ValueError(
+            f"image_channels and blocks_per_level must be at least 1, got {image_channels} and {blocks_per_level}"
+        )
     if base_channels < 8 or base_channels % 8:
         raise ValueError(f"base_channels must be a multiple of 8, for the group normalisation, got {base_channels}")
     if not channel_multipliers or any(not isinstance(m, int) or m < 1 for m in channel_multipliers):
@@ -108,15 +112,23 @@ class UNet(nn.Module):
     def __init__(self, image_channels=1, base_channels=32, channel_multipliers=(1, 2, 3), blocks_per_level=1):
         super().__init__()
         check_unet_settings(image_channels, base_channels, channel_multipliers, blocks_per_level)
-        self.settings = dict(image_channels=image_channels, base_channels=base_channels,
-                             channel_multipliers=list(channel_multipliers), blocks_per_level=blocks_per_level)
+        self.settings = dict(
+            image_channels=image_channels,
+            base_channels=base_channels,
+            channel_multipliers=list(channel_multipliers),
+            blocks_per_level=blocks_per_level,
+        )
         widths = [base_channels * multiplier for multiplier in channel_multipliers]
         self.time_embedding = TimeEmbedding(base_channels, 4 * base_channels)
         self.stem = nn.Conv2d(image_channels, widths[0], 3, padding=1)
         skips = self.build_down(widths, blocks_per_level, 4 * base_channels)
-        self.middle = nn.ModuleList([Block(widths[-1], widths[-1], 4 * base_channels, attend) for attend in (True, False)])
+        self.middle = nn.ModuleList(
+            [Block(widths[-1], widths[-1], 4 * base_channels, attend) for attend in (True, False)]
+        )
         self.build_up(widths, blocks_per_level, 4 * base_channels, skips)
-        self.head = nn.Sequential(normalise(widths[0]), nn.SiLU(), zeroed(nn.Conv2d(widths[0], image_channels, 3, padding=1)))
+        self.head = nn.Sequential(
+            normalise(widths[0]), nn.SiLU(), zeroed(nn.Conv2d(widths[0], image_channels, 3, padding=1))
+        )
 
     def build_down(self, widths, blocks_per_level, time_channels):
         """The way down. Returns the width of every feature map that is kept for the way up."""
@@ -149,7 +161,9 @@ class UNet(nn.Module):
         if x_t.ndim != 4 or x_t.shape[1] != channels:
             raise ValueError(f"x_t must have shape (N, {channels}, H, W), got {tuple(x_t.shape)}")
         if any(side % 2**halvings for side in x_t.shape[2:]):
-            raise ValueError(f"x_t must have height and width divisible by {2**halvings}, to be halved {halvings} times, got {tuple(x_t.shape[2:])}")
+            raise ValueError(
+                f"x_t must have height and width divisible by {2**halvings}, to be halved {halvings} times, got {tuple(x_t.shape[2:])}"
+            )
         return check_time(t, len(x_t), 1, math.inf).to(x_t.device).expand(len(x_t))
 
     def forward(self, x_t, t):

@@ -137,8 +137,14 @@ def player_page(pixels, labels, caption, width):
     sheet = sheet.reshape(-1, columns, *pixels.shape[1:]).swapaxes(1, 2)  # (rows, H, columns, W, C)
     sheet = sheet.reshape(-1, columns * frame_width, pixels.shape[-1])
     values = {
-        "FRAME_W": frame_width, "FRAME_H": height, "WIDTH": width, "LAST": count - 1, "COLUMNS": columns,
-        "CAPTION": html.escape(caption), "LABELS": json.dumps(labels).replace("</", "<\\/"), "SPRITE": png_url(sheet),
+        "FRAME_W": frame_width,
+        "FRAME_H": height,
+        "WIDTH": width,
+        "LAST": count - 1,
+        "COLUMNS": columns,
+        "CAPTION": html.escape(caption),
+        "LABELS": json.dumps(labels).replace("</", "<\\/"),
+        "SPRITE": png_url(sheet),
         "RENDERING": "image-rendering:pixelated" if width > frame_width else "",
     }
     return re.sub("|".join(values), lambda match: str(values[match.group()]), PLAYER)

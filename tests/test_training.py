@@ -176,6 +176,20 @@ def test_nan_loss_stops_before_it_spoils_the_weights(garments):
     assert all(torch.equal(state.model.state_dict()[name], p) for name, p in before.items()) and state.step == 0
 
 
+def test_infinite_gradient_stops_before_it_spoils_the_weights(garments):
+    state = new_state()
+    state.model.head[-1].weight.register_hook(lambda gradient: gradient / 0)
+    with pytest.raises(FloatingPointError, match="gradient became .* at step 1"):
+        train_step(state, garments)
+    assert all(torch.isfinite(p).all() for p in state.model.parameters()) and state.step == 0
+
+
+@pytest.mark.parametrize("settings", [{"steps": 0}, {"steps": 2.5}, {"batch_size": 0}, {"precision": "float16"}])
+def test_bad_training_settings_are_named(settings):
+    with pytest.raises(ValueError, match=f"{next(iter(settings))}"):
+        new_state(**settings)
+
+
 @pytest.mark.parametrize("make", [linear_betas, cosine_betas])
 def test_checkpoint_brings_back_model_and_schedule(tmp_path, make):
     torch.manual_seed(0)
@@ -220,6 +234,22 @@ def test_missing_and_mistaken_files_are_refused(tmp_path):
         load_checkpoint(tmp_path / "run.safetensors")
     with pytest.raises(ValueError, match="^name must be"):
         load_pretrained("imagenet")
+
+
+def test_files_without_settings_are_refused(tmp_path):
+    path = tmp_path / "bare.safetensors"
+    for kind, load in (("checkpoint", load_checkpoint), ("training state", resume)):
+        training.write_safetensors(path, {"model.x": torch.zeros(1)}, {"kind": kind})
+        with pytest.raises(ValueError, match="^path: .*bare.safetensors do not make a UNet"):
+            load(path)
+
+
+def test_notes_cannot_change_what_a_checkpoint_is(tmp_path):
+    path = tmp_path / "model.safetensors"
+    notes = {"kind": "poem", "model": "{}", "author": "me"}
+    save_checkpoint(path, UNet(base_channels=8, channel_multipliers=(1,)), NoiseSchedule(linear_betas(10)), notes)
+    load_checkpoint(path)
+    assert training.read_safetensors(path, "checkpoint")[1]["author"] == "me"
 
 
 def test_weights_that_do_not_fit_the_settings_are_refused(tmp_path):

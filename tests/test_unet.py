@@ -51,8 +51,10 @@ def test_images_in_a_batch_do_not_see_each_other():
     assert torch.allclose(together, alone, atol=1e-5)
 
 
-def test_time_changes_the_answer():
-    model, x_t = awake(small()), torch.randn(1, 1, 28, 28, generator=seeded())
+@pytest.mark.parametrize("settings", [{}, {"channel_multipliers": (1,)}, {"base_channels": 16}, {"base_channels": 32}])
+def test_time_changes_the_answer(settings):
+    """At every width: a group of one channel would subtract the time again."""
+    model, x_t = awake(small(**settings)), torch.randn(1, 1, 28, 28, generator=seeded())
     assert (model(x_t, 1) - model(x_t, 900)).abs().max() > 1e-3
 
 

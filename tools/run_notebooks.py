@@ -12,7 +12,7 @@ import nbformat
 from nbclient import NotebookClient
 
 ROOT = Path(__file__).resolve().parent.parent
-QUIET = {"DDPM_NO_EXPORT": "1", "TQDM_DISABLE": "1", "PYDEVD_DISABLE_FILE_VALIDATION": "1"}
+QUIET = {"DDPM_NO_EXPORT": "1", "PYDEVD_DISABLE_FILE_VALIDATION": "1"}
 
 
 def execute(path):
@@ -25,8 +25,25 @@ def execute(path):
     return clean(notebook)
 
 
+def is_fleeting(output):
+    """Whether an output is a widget, which is blank without its kernel, or a progress bar, which rewrites its line."""
+    widget = "application/vnd.jupyter.widget-view+json" in output.get("data", {})
+    return widget or (output.get("name") == "stderr" and "\r" in output.text)
+
+
+def merge_streams(outputs):
+    """Join neighbouring prints: how a kernel cuts them up depends on the moment."""
+    merged = []
+    for output in outputs:
+        if merged and output.output_type == "stream" and merged[-1].get("name") == output.name:
+            merged[-1].text += output.text
+        else:
+            merged.append(output)
+    return merged
+
+
 def clean(notebook):
-    """Drop what depends on the machine or the moment, and widgets, which are blank without their kernel."""
+    """Drop what depends on the machine or the moment."""
     notebook.metadata = {
         "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
         "language_info": {"name": "python"},
@@ -34,9 +51,8 @@ def clean(notebook):
     for cell in notebook.cells:
         cell.metadata.pop("execution", None)
         if cell.cell_type == "code":
-            cell.outputs = [
-                o for o in cell.outputs if "application/vnd.jupyter.widget-view+json" not in o.get("data", {})
-            ]
+            cell.outputs = [output for output in cell.outputs if not is_fleeting(output)]
+            cell.outputs = merge_streams(cell.outputs)
         for output in cell.get("outputs", []):
             if "image/png" in output.get("data", {}):
                 output.data.pop("text/plain", None)  # "<Figure size … with 2 Axes>" says nothing
