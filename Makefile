@@ -4,7 +4,7 @@ BIN := .venv/bin
 PORT ?= 8888
 # a browser's command, or "none" to only print the address
 BROWSER ?=
-NOTEBOOK ?= notebooks/00_start_here.ipynb
+NOTEBOOK ?= 00_start_here.ipynb
 
 .PHONY: help setup lab test export notebooks train constraints clean
 help:
@@ -21,7 +21,8 @@ setup: .venv/installed  ## create .venv and install everything
 lab: setup  ## open JupyterLab on the notebooks (PORT=…, BROWSER=none to open no window)
 	@$(BIN)/jupyter trust notebooks/*.ipynb >/dev/null
 	$(BIN)/jupyter lab --port=$(PORT) $(if $(filter 0,$(shell id -u)),--allow-root) \
-		$(if $(filter none,$(BROWSER)),--no-browser,$(if $(BROWSER),--browser='$(BROWSER)')) $(NOTEBOOK)
+		$(if $(filter none,$(BROWSER)),--no-browser,$(if $(BROWSER),--browser='$(BROWSER)')) \
+		--LabApp.news_url=None --ServerApp.root_dir='$(CURDIR)' --LabApp.default_url=/lab/tree/notebooks/$(NOTEBOOK)
 
 test: setup  ## run the whole test suite, offline
 	$(BIN)/python -m pytest
