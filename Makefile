@@ -22,7 +22,7 @@ lab: setup  ## open JupyterLab on the notebooks (PORT=…, BROWSER=none to open 
 	@$(BIN)/jupyter trust notebooks/*.ipynb >/dev/null
 	$(BIN)/jupyter lab --port=$(PORT) $(if $(filter 0,$(shell id -u)),--allow-root) \
 		$(if $(filter none,$(BROWSER)),--no-browser,$(if $(BROWSER),--browser='$(BROWSER)')) \
-		--LabApp.news_url=None --ServerApp.root_dir='$(CURDIR)' --LabApp.default_url=/lab/tree/notebooks/$(NOTEBOOK)
+		--ServerApp.root_dir='$(CURDIR)' --LabApp.default_url=/lab/tree/notebooks/$(NOTEBOOK)
 
 test: setup  ## run the whole test suite, offline
 	$(BIN)/python -m pytest
