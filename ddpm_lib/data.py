@@ -4,7 +4,6 @@
 from pathlib import Path
 
 import torch
-from torchvision import datasets
 
 import ddpm_lib
 
@@ -21,13 +20,15 @@ def to_minus_one_one(pixels):
     return pixels.to(torch.float32) / 127.5 - 1
 
 
-DATASETS = {"fashion-mnist": datasets.FashionMNIST, "mnist": datasets.MNIST, "cifar-10": datasets.CIFAR10}
+DATASETS = {"fashion-mnist": "FashionMNIST", "mnist": "MNIST", "cifar-10": "CIFAR10"}  # torchvision's names for them
 
 
 def open_dataset(name, split):
     """The torchvision dataset of that name in `data_folder()`, downloaded first if it is not there."""
+    from torchvision import datasets  # imported where it is used: it takes as long to import as torch
+
     try:
-        return DATASETS[name](data_folder(), train=split == "train", download=True)
+        return getattr(datasets, DATASETS[name])(data_folder(), train=split == "train", download=True)
     except (OSError, EOFError, RuntimeError, ValueError, AssertionError) as error:
         if isinstance(error, OSError) or "Error downloading" in str(error):
             raise RuntimeError(

@@ -14,8 +14,6 @@ from pathlib import Path
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
-from torchvision import datasets, transforms
-from torchvision.utils import save_image
 from tqdm import tqdm
 
 from ddpm_lib.data import DATASETS, data_folder, load_images
@@ -271,6 +269,8 @@ def load_folder(path, image_size=28, channels=1):
     """
     if channels not in (1, 3):
         raise ValueError(f"channels must be 1 (grey) or 3 (RGB), got {channels}")
+    from torchvision import datasets, transforms
+
     steps = [transforms.Resize(image_size), transforms.CenterCrop(image_size), transforms.ToTensor()]
     grey = [transforms.Grayscale()] if channels == 1 else []
     try:
@@ -354,6 +354,8 @@ def main(arguments=None):
         raise SystemExit(f"{stop}; run the same command to go on") from None
     save_checkpoint(options.out / "model.safetensors", state.ema.model, state.schedule)
     samples = sample(state.ema.model, state.schedule, (16, *images.shape[1:]), torch.Generator().manual_seed(0))
+    from torchvision.utils import save_image
+
     save_image((samples + 1) / 2, options.out / "samples.png", nrow=8)
     print(f"wrote {options.out / 'model.safetensors'} and {options.out / 'samples.png'}")
 

@@ -11,7 +11,6 @@ import matplotlib.pyplot as plt
 import numpy as np
 import torch
 from PIL import Image
-from torchvision.utils import make_grid
 
 
 def show_figure(caption, alt):
@@ -96,6 +95,8 @@ def frame_pixels(frames):
         return to_pixels(frames[:, None])
     if frames.shape[1] == 1:
         return to_pixels(frames[:, 0])
+    from torchvision.utils import make_grid
+
     grids = [make_grid(frame.detach().float().cpu(), nrow=8, padding=2, pad_value=1.0) for frame in frames]
     channels = frames.shape[2]  # make_grid turns one channel into three
     return to_pixels(torch.stack(grids))[..., :channels]
