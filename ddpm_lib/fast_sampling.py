@@ -1,5 +1,5 @@
 # Exported from notebooks/08_fast_sampling.ipynb: edit the notebook, not this file.
-"""The same pictures in fifty steps or in twenty: DDIM and DPM-Solver++ (2M)."""
+"""The same garments in fifty steps, or in twenty: DDIM, its way back, and DPM-Solver++."""
 
 from itertools import pairwise
 
@@ -14,24 +14,24 @@ from ddpm_lib.schedule import check_time, per_image
 def sampling_times(schedule, steps, spacing="time"):
     """The times of a sampler that takes `steps` steps, 1..T: `steps + 1` different integers from T down to 0.
 
-    `spacing` is "time" (even in t) or "log_snr" (even in log(alpha_bar / (1 - alpha_bar)) from T to 1, then the step to 0).
+    `spacing` is "time" (even in t), "quadratic" (even in the root of t: shorter steps near 0) or "log_snr" (even in
+    log(alpha_bar / (1 - alpha_bar)) from T to 1, then the step to 0).
     """
     T = schedule.T
     if not isinstance(steps, int) or isinstance(steps, bool):
         raise TypeError(f"steps must be an integer, got {type(steps).__name__}")
     if not 1 <= steps <= T:
         raise ValueError(f"steps must lie in 1..T = {T}, got {steps}")
-    if spacing == "time":
-        wanted = torch.linspace(0, T, steps + 1, dtype=torch.float64).round().long()  # rising, from 0 to T
-    elif spacing == "log_snr":
+    if spacing not in ("time", "quadratic", "log_snr"):
+        raise ValueError(f"spacing must be 'time', 'quadratic' or 'log_snr', got {spacing!r}")
+    wanted = T * torch.linspace(0, 1, steps + 1, dtype=torch.float64) ** (2 if spacing == "quadratic" else 1)
+    if spacing == "log_snr":
         log_snr = schedule.snr[1:].log()  # falls with t = 1..T
-        even = log_snr[-1] + (log_snr[0] - log_snr[-1]) * torch.arange(steps, dtype=torch.float64) / max(steps - 1, 1)
-        nearest = 1 + (log_snr[:, None] - even.flip(0)).abs().argmin(0)
-        wanted = torch.cat([torch.zeros(1, dtype=torch.int64), nearest])
-    else:
-        raise ValueError(f"spacing must be 'time' or 'log_snr', got {spacing!r}")
+        even = log_snr[0] + (log_snr[-1] - log_snr[0]) * torch.linspace(0, 1, steps, dtype=torch.float64)
+        wanted[1:] = 1 + (log_snr[:, None] - even).abs().argmin(0)
+    wanted[-1] = T  # where steps = 1, the one step starts at T
     place = torch.arange(steps + 1)
-    different = (wanted - place).cummax(0).values + place  # where two fall on one t, the later one moves up
+    different = (wanted.round().long() - place).cummax(0).values + place  # where two fall on one t, the later one moves up
     return torch.minimum(different, T - steps + place).flip(0).tolist()
 
 
@@ -52,7 +52,7 @@ def check_step(x_t, t, s, schedule):
     """Check a step of x_t from t, in 1..T, to an earlier s, in 0..t - 1; return both as int64 tensors `(N,)`."""
     t, s = schedule.check(t, 1, x_t=x_t).expand(len(x_t)), check_time(s, len(x_t), 0, schedule.T).expand(len(x_t))
     if not (s < t).all():
-        raise ValueError(f"s must be smaller than t, the step goes towards 0; got t = {t.tolist()} and s = {s.tolist()}")
+        raise ValueError(f"s must be smaller than t, the step goes towards 0; got s = {s.tolist()}, t = {t.tolist()}")
     return t, s
 
 
@@ -84,6 +84,13 @@ def ddim_process(model, schedule, x_T, times, eta=0.0, generator=None, clip=True
             yield s, x_t
 
 
+def starting_noise(model, shape, generator=None, x_T=None):
+    """`x_T` itself if it is given and has `shape`, else fresh noise of that shape."""
+    if x_T is not None and tuple(x_T.shape) != tuple(shape):
+        raise ValueError(f"x_T must have the shape {tuple(shape)}, got {tuple(x_T.shape)}")
+    return initial_noise(model, shape, generator) if x_T is None else x_T
+
+
 def ddim_sample(
     model, schedule, shape, steps=50, eta=0.0, generator=None, clip=True, progress=True, spacing="time", x_T=None
 ):
@@ -98,13 +105,6 @@ def ddim_sample(
     return x_t
 
 
-def starting_noise(model, shape, generator=None, x_T=None):
-    """`x_T` itself if it is given and has `shape`, else fresh noise of that shape."""
-    if x_T is not None and tuple(x_T.shape) != tuple(shape):
-        raise ValueError(f"x_T must have the shape {tuple(shape)}, got {tuple(x_T.shape)}")
-    return initial_noise(model, shape, generator) if x_T is None else x_T
-
-
 @torch.no_grad()
 def ddim_encode(model, schedule, x_0, steps=50, progress=True, spacing="time"):
     """Run DDIM (eta = 0, unclipped) backwards, from x_0 `(N, ...)` to the x_T from which it leads back to x_0."""
@@ -113,7 +113,7 @@ def ddim_encode(model, schedule, x_0, steps=50, progress=True, spacing="time"):
     x_t = x_0
     with evaluating(model):
         for t, s in tqdm(list(pairwise(times)), desc="encoding", disable=not progress):
-            noise = model(x_t, torch.full((len(x_t),), max(t, 1))).to(x_t.dtype)  # the network knows no t = 0
+            noise = model(x_t, torch.full((len(x_t),), s)).to(x_t.dtype)  # at s, as the step from s to t will ask for it
             x_t = schedule.add_noise(schedule.predict_x_0(x_t, t, noise), s, noise)
     return x_t
 

@@ -1,0 +1,154 @@
+"""Quality against model calls and against seconds, for every sampler of notebooks 06 and 08, on the shipped model.
+
+    python benchmarks/fast_sampling.py                       # the whole grid but the last record (about 25 minutes on two cores)
+    python benchmarks/fast_sampling.py --only ancestral      # the last record: Algorithm 2 with all its 1000 steps
+    python benchmarks/fast_sampling.py --only ddim --n 100   # a part of it, with fewer pictures
+    python benchmarks/fast_sampling.py --list                # what there is to do
+
+Each record goes into `benchmarks/results/fast_sampling.json` as soon as it is made; a record that is already there, made
+by the same checkpoint with the same n and seed, is not made again. `--only` takes words of a record's name, as --list
+prints it. The noise x_T of a batch depends on the seed and the batch alone, so all samplers start from the same x_T.
+"""
+
+import argparse
+import contextlib
+import hashlib
+import json
+import os
+import platform
+import time
+from pathlib import Path
+
+import torch
+
+from ddpm_lib.data import data_folder
+from ddpm_lib.evaluation import frechet_distance, frechet_floor, image_features, real_features
+from ddpm_lib.fast_sampling import ddim_sample, dpm_solver_sample
+from ddpm_lib.sampling import sample
+from ddpm_lib.training import best_device, load_pretrained
+
+RESULTS = Path(__file__).resolve().parent / "results" / "fast_sampling.json"
+SETTINGS = ("sampler", "steps", "eta", "spacing", "clip", "precision")
+
+
+def grid():
+    """What is measured: settings by record, the ones that a reader misses most first."""
+    rows = [("ddim", steps, 0.0, "time", True, "bfloat16") for steps in (5, 10, 20, 50, 100)]
+    rows += [("dpm_solver", steps, None, "quadratic", True, "bfloat16") for steps in (5, 10, 20, 50)]
+    rows += [("dpm_solver", steps, None, "log_snr", True, "bfloat16") for steps in (5, 10, 20)]
+    rows += [("dpm_solver", steps, None, "time", True, "bfloat16") for steps in (5, 10, 20)]
+    rows += [("ddim", steps, 1.0, "time", True, "bfloat16") for steps in (10, 20, 50, 100)]
+    rows += [("ddim", steps, 0.0, "quadratic", True, "bfloat16") for steps in (10, 20)]
+    rows += [("ddim", 50, 0.5, "time", True, "bfloat16")]
+    rows += [("ddim", 50, 0.0, "time", False, "bfloat16"), ("dpm_solver", 20, None, "quadratic", False, "bfloat16")]
+    rows += [("dpm_solver", 20, None, "quadratic", True, "float32")]
+    rows += [("ancestral", 1000, None, None, True, "bfloat16")]
+    return [dict(zip(SETTINGS, row, strict=True)) for row in rows]
+
+
+def name_of(record):
+    """A record's settings on one line, as `--list` prints it and `--only` matches it."""
+    eta, spacing = record["eta"], record["spacing"]
+    parts = [record["sampler"], str(record["steps"]), "" if eta is None else f"eta={eta:g}", spacing or ""]
+    return " ".join(filter(None, [*parts, "" if record["clip"] else "unclipped", record["precision"]]))
+
+
+def draw(model, schedule, settings, count, generator):
+    """`count` pictures by the sampler of `settings`."""
+    shape, steps = (count, 1, 28, 28), settings["steps"]
+    common = {"generator": generator, "clip": settings["clip"], "progress": False}
+    if settings["sampler"] == "ancestral":
+        return sample(model, schedule, shape, **common)
+    common["spacing"] = settings["spacing"]
+    if settings["sampler"] == "ddim":
+        return ddim_sample(model, schedule, shape, steps, settings["eta"], **common)
+    return dpm_solver_sample(model, schedule, shape, steps, **common)
+
+
+def measure(model, schedule, settings, n, batch, seed):
+    """Draw n pictures in batches and return the record: how long it took, and how good they are."""
+    device = next(model.parameters()).device
+    half = settings["precision"] == "bfloat16"
+    precision = torch.autocast(device.type, torch.bfloat16) if half else contextlib.nullcontext()
+    pictures, seconds = [], 0.0
+    with precision, torch.no_grad():
+        model(torch.zeros(batch, 1, 28, 28, device=device), torch.ones(batch, dtype=torch.int64))  # warm up
+        for k, first in enumerate(range(0, n, batch)):
+            generator = torch.Generator().manual_seed(seed + k)
+            start = time.perf_counter()
+            pictures.append(draw(model, schedule, settings, min(batch, n - first), generator).cpu())
+            seconds += time.perf_counter() - start
+    reference, _ = real_features(image_features)
+    frechet = frechet_distance(image_features(torch.cat(pictures).clamp(-1, 1)), reference)
+    floor = frechet_floor(n)
+    evaluations = settings["steps"]  # every one of these samplers calls the model once a step
+    return (
+        settings
+        | {"evaluations": evaluations, "n": n, "seed": seed, "batch": batch, "threads": torch.get_num_threads()}
+        | {"seconds": round(seconds, 2), "images_per_second": round(n / seconds, 2)}
+        | {"frechet": round(frechet, 4), "floor": round(floor, 4), "ratio": round(frechet / floor, 3)}
+    )
+
+
+def machine():
+    """Where the seconds come from."""
+    cpuinfo = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").exists() else ""
+    processor = next((s.split(":")[1].strip() for s in cpuinfo.splitlines() if s.startswith("model name")), "")
+    device = str(best_device())
+    gpu = torch.cuda.get_device_name() if device.startswith("cuda") else None
+    return {
+        "processor": processor or platform.processor() or platform.machine(),
+        "cores": os.cpu_count(),
+        "device": gpu or device,
+        "torch": torch.__version__,
+    }
+
+
+def load_records(digest, n, seed):
+    """The records of earlier runs that still count: of this checkpoint, n and seed."""
+    stored = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
+    if stored.get("checkpoint") != digest:
+        return []
+    return [record for record in stored["records"] if record["n"] == n and record["seed"] == seed]
+
+
+def write_results(records, digest, n, seed):
+    """Write all records in the order of the grid; first to a new file, so that the old one is never half written."""
+    order = [name_of(settings) for settings in grid()]
+    command = f"python benchmarks/fast_sampling.py --n {n} --seed {seed}"
+    results = {"command": command, "machine": machine(), "checkpoint": digest}
+    results["records"] = sorted(records, key=lambda record: order.index(name_of(record)))
+    new = RESULTS.with_suffix(".new")
+    new.write_text(json.dumps(results, indent=1) + "\n")
+    new.replace(RESULTS)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--n", type=int, default=1000, help="pictures per record")
+    parser.add_argument("--batch", type=int, default=100, help="pictures at a time")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--only", nargs="*", default=[], help="words; all of them must be in a record's name")
+    parser.add_argument("--list", action="store_true", help="only say what there is to do")
+    options = parser.parse_args()
+    digest = hashlib.sha256((data_folder() / "fashion-mnist.safetensors").read_bytes()).hexdigest()[:16]
+    records = load_records(digest, options.n, options.seed)
+    done = {name_of(record) for record in records}
+    todo = [s for s in grid() if name_of(s) not in done and all(part in name_of(s).split() for part in options.only)]
+    if not options.only:
+        todo = [settings for settings in todo if settings["sampler"] != "ancestral"]
+    print(f"{len(done)} records are there, {len(todo)} to do, {sum(s['steps'] for s in todo)} model calls a picture")
+    if options.list:
+        print("\n".join(name_of(settings) for settings in todo))
+        return
+    model, schedule = load_pretrained()
+    model = model.to(best_device())
+    for settings in todo:
+        record = measure(model, schedule, settings, options.n, options.batch, options.seed)
+        records.append(record)
+        write_results(records, digest, options.n, options.seed)
+        print(f"{name_of(record):45s} {record['seconds']:7.1f} s   {record['ratio']:7.2f} floors", flush=True)
+
+
+if __name__ == "__main__":
+    main()
