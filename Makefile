@@ -6,7 +6,7 @@ PORT ?= 8888
 BROWSER ?=
 NOTEBOOK ?= 00_start_here.ipynb
 
-.PHONY: help setup lab test export notebooks train constraints clean
+.PHONY: help setup lab test export notebooks train bench constraints clean
 help:
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
 
@@ -36,8 +36,13 @@ notebooks: setup  ## execute every notebook and store clean outputs
 train: setup  ## train on the bundled data; goes on where it stopped (ARGS="--minutes 60")
 	$(BIN)/python -m ddpm_lib.training $(ARGS)
 
+bench: setup  ## measure the speed beside other libraries, about ten minutes (ARGS="--sections training")
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python -c constraints.txt -e '.[dev,bench]' || echo "the other libraries could not be installed: measuring without them"
+	$(BIN)/python benchmarks/speed.py $(ARGS)
+	$(BIN)/python benchmarks/gpu.py
+
 constraints: setup  ## resolve the pins in constraints.txt anew
-	$(BIN)/uv pip compile pyproject.toml --extra dev --universal --upgrade --no-header --no-annotate --quiet -o constraints.txt
+	$(BIN)/uv pip compile pyproject.toml --extra dev --extra bench --universal --upgrade --no-header --no-annotate --quiet -o constraints.txt
 
 clean:  ## remove what can be made again
 	rm -rf .venv build .pytest_cache .ruff_cache .hypothesis data/FashionMNIST/raw/*ubyte

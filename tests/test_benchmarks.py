@@ -1,0 +1,185 @@
+"""The measuring scripts run from end to end in tiny settings, without the peers, and every committed result says where it is from."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+import tomllib
+
+import pytest
+import torch
+from conftest import ROOT
+from packaging.requirements import Requirement
+from safetensors import safe_open
+
+BENCHMARKS = ROOT / "benchmarks"
+SECTIONS = ["peak", "training", "sampling", "scaling", "memory"]
+
+
+@pytest.fixture(autouse=True)
+def beside_the_scripts(monkeypatch):
+    """Import the scripts' helpers as the scripts do."""
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+
+
+def start(script, *arguments):
+    command = [sys.executable, str(BENCHMARKS / script), *map(str, arguments)]
+    return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def run(script, *arguments):
+    process = start(script, *arguments)
+    printed, error = process.communicate(timeout=120)
+    assert process.returncode == 0, error
+    return printed
+
+
+@pytest.fixture(scope="module")
+def quick(tmp_path_factory):
+    """One smoke run of everything but the peers, with what it wrote."""
+    folder = tmp_path_factory.mktemp("bench")
+    printed = run("speed.py", "--quick", "--peers", "--threads", 1, "--out", folder)
+    return folder, json.loads((folder / "results.json").read_text()), printed
+
+
+def test_speed_measures_every_section_and_says_where(quick):
+    folder, results, printed = quick
+    assert results["command"].startswith("python benchmarks/speed.py --quick")
+    assert torch.__version__.startswith(results["versions"]["torch"].split("+")[0])
+    assert results["machine"]["processor"] and results["machine"]["threads"] == 1
+    assert list(results["sections"]) == SECTIONS and all(s["finished"] for s in results["sections"].values())
+    assert (folder / "RESULTS.md").read_text().strip() in printed and results["machine"]["processor"] in printed
+    assert (folder / "results.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_rates_flop_and_slopes_are_what_they_say(quick):
+    _, results, _ = quick
+    sections = results["sections"]
+    rows = sections["training"]["rows"]
+    assert {row["name"] for row in rows} == {"ddpm_lib"} and "float32" in {row["precision"] for row in rows}
+    for row in rows:
+        speed = row["images_per_second"]
+        assert 0 < speed["min"] <= speed["median"] <= speed["max"] and len(speed["rounds"]) == 2
+        assert 2.5 < row["flop"] / row["forward_flop"] < 3.1, "a step costs a forward pass and about two more"
+    assert sections["sampling"]["rows"][0]["flop"] == sections["sampling"]["rows"][0]["forward_flop"]
+    axes = sections["scaling"]["axes"]
+    for axis in ("image size", "batch", "T, training", "T, sampling"):
+        assert axes[axis]["slope"]["counted_flop"] == pytest.approx(axes[axis]["slope"]["theory"], abs=0.05), axis
+    held = sections["memory"]["rows"]
+    one = held[0]["result_bytes"]
+    assert all(row["result_bytes"] == row["frames"] * one for row in held[1:])
+
+
+def test_sections_can_be_measured_one_by_one_and_drawn_again(quick):
+    folder, results, _ = quick
+    before = (folder / "RESULTS.md").read_text()
+    (folder / "RESULTS.md").unlink()
+    run("speed.py", "--sections", "--out", folder)
+    assert (folder / "RESULTS.md").read_text() == before, "the report is made from results.json alone"
+    run("speed.py", "--quick", "--sections", "memory", "--peers", "--threads", 1, "--out", folder)
+    after = json.loads((folder / "results.json").read_text())["sections"]
+    assert after["training"] == results["sections"]["training"] and "--sections memory" in after["memory"]["command"]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Ctrl-C is sent as a POSIX signal")
+def test_ctrl_c_keeps_what_was_measured(tmp_path):
+    process = start("speed.py", "--quick", "--rounds", 10_000, "--sections", "peak", "--threads", 1, "--out", tmp_path)
+    deadline = time.time() + 60
+    while not (tmp_path / "results.json").exists():
+        assert time.time() < deadline and process.poll() is None, process.communicate()[1]
+        time.sleep(0.1)
+    process.send_signal(signal.SIGINT)
+    error = process.communicate(timeout=60)[1]
+    assert process.returncode == 1 and "stopped" in error and "Traceback" not in error
+    results = json.loads((tmp_path / "results.json").read_text())
+    assert results["sections"]["peak"]["finished"] is False
+    assert "Stopped before its end" in (tmp_path / "RESULTS.md").read_text()
+
+
+def test_a_peer_that_is_not_installed_is_left_out_by_name(monkeypatch, garments):
+    from contestants import PEERS, contestants
+
+    for module in ("diffusers", "denoising_diffusion_pytorch", "smalldiffusion"):
+        monkeypatch.setitem(sys.modules, module, None)  # as if it were not installed
+    found, missing = contestants(garments, 2, ["float32"], PEERS)
+    assert list(found) == [("ddpm_lib", "float32")]
+    assert set(missing) == set(PEERS) and all("not installed" in why for why in missing.values())
+
+
+def test_the_equal_network_of_diffusers_is_equal(garments):
+    from contestants import diffusers_equal, ours
+    from measure import count_flop
+
+    a, b = ours(garments, 2, "float32"), diffusers_equal(garments, 2, "float32")
+    assert a.parameters == b.parameters and count_flop(a.look) == count_flop(b.look)
+
+
+def test_slopes_and_turns():
+    from measure import fitted_slope, interleaved, turn
+
+    x = [16, 24, 48]
+    assert fitted_slope(x, [5 * v**1.7 for v in x]) == pytest.approx(1.7)
+    assert turn(lambda: time.sleep(0.01), 0.05) == pytest.approx(0.01, rel=0.5)
+    called = []
+    works = {name: lambda name=name: called.append(name) for name in "abc"}
+    *_, times = interleaved(works, 3, 1e-9)
+    assert [len(values) for values in times.values()] == [3, 3, 3] and called[::3] == ["a", "b", "c"]
+
+
+def test_results_of_another_machine_are_not_mixed_in(tmp_path):
+    from measure import Results
+
+    path = tmp_path / "results.json"
+    Results(path).put("peak", {"x": 1}, {}, True)
+    assert Results(path).content["sections"]["peak"]["x"] == 1
+    path.write_text(path.read_text().replace('"processor": "', '"processor": "another '))
+    assert Results(path).content["sections"] == {}
+    path.write_text("half a fi")
+    assert Results(path).content["sections"] == {}
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_gpu_script_says_that_there_is_no_gpu(tmp_path):
+    assert "no GPU here" in run("gpu.py", "--out", tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_gpu_script_runs_on_the_processor(tmp_path):
+    """All of it but the GPU's own parts: memory, float16 and the compiler."""
+    tiny = ("--device", "cpu", "--batch", 2, "--rounds", 1, "--seconds", 0.01, "--images", 16)
+    printed = run("gpu.py", *tiny, "--variants", "float32", "bfloat16, channels_last", "--out", tmp_path)
+    assert "its train_step" in printed
+    assert json.loads((tmp_path / "gpu.json").read_text())["sections"]["training"]["finished"]
+
+
+def test_the_extra_has_its_pins():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    pins = {Requirement(line).name for line in (ROOT / "constraints.txt").read_text().splitlines()}
+    assert {Requirement(wanted).name for wanted in project["optional-dependencies"]["bench"]} <= pins
+
+
+def test_readme_lists_every_script_and_every_result():
+    readme = (BENCHMARKS / "README.md").read_text()
+    scripts = {path.name for path in BENCHMARKS.glob("*.py") if "__main__" in path.read_text()}
+    assert scripts == set(re.findall(r"`(\w+\.py)`", readme))
+    for path in (BENCHMARKS / "results").iterdir():
+        assert path.name in readme, path.name
+
+
+def committed_results():
+    return sorted([*(BENCHMARKS / "results").glob("*.*"), *BENCHMARKS.glob("results.json")])
+
+
+@pytest.mark.parametrize("path", committed_results(), ids=lambda path: path.name)
+def test_committed_results_say_how_and_where_they_were_made(path):
+    """Each holds, somewhere, the command, the machine and the version of torch."""
+    if path.suffix == ".safetensors":
+        with safe_open(path, framework="pt") as file:
+            text = json.dumps(file.metadata())
+    else:
+        text = path.read_text()
+    for what in ('"command"', '"machine"', "torch", "python benchmarks/"):
+        assert what in text, f"{path.name} has no {what}"
