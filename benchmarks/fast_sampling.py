@@ -40,8 +40,8 @@ def grid():
     rows += [("ddim", steps, 1.0, "time", True, "bfloat16") for steps in (10, 20, 50, 100)]
     rows += [("ddim", steps, 0.0, "quadratic", True, "bfloat16") for steps in (10, 20)]
     rows += [("ddim", 50, 0.5, "time", True, "bfloat16")]
-    rows += [("ddim", 50, 0.0, "time", False, "bfloat16"), ("dpm_solver", 20, None, "quadratic", False, "bfloat16")]
-    rows += [("dpm_solver", 20, None, "quadratic", True, "float32")]
+    rows += [("ddim", 50, 0.0, "time", False, "bfloat16"), ("dpm_solver", 20, None, "time", False, "bfloat16")]
+    rows += [("dpm_solver", 20, None, "time", True, "float32")]
     rows += [("ancestral", 1000, None, None, True, "bfloat16")]
     return [dict(zip(SETTINGS, row, strict=True)) for row in rows]
 
@@ -105,11 +105,12 @@ def machine():
 
 
 def load_records(digest, n, seed):
-    """The records of earlier runs that still count: of this checkpoint, n and seed."""
+    """The records of earlier runs that still count: of this checkpoint, n and seed, and still in the grid."""
     stored = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
     if stored.get("checkpoint") != digest:
         return []
-    return [record for record in stored["records"] if record["n"] == n and record["seed"] == seed]
+    wanted = {name_of(settings) for settings in grid()}
+    return [r for r in stored["records"] if r["n"] == n and r["seed"] == seed and name_of(r) in wanted]
 
 
 def write_results(records, digest, n, seed):

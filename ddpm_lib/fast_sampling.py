@@ -31,7 +31,7 @@ def sampling_times(schedule, steps, spacing="time"):
         wanted[1:] = 1 + (log_snr[:, None] - even).abs().argmin(0)
     wanted[-1] = T  # where steps = 1, the one step starts at T
     place = torch.arange(steps + 1)
-    different = (wanted.round().long() - place).cummax(0).values + place  # where two fall on one t, the later one moves up
+    different = (wanted.round().long() - place).cummax(0).values + place  # of two on one t the later moves up
     return torch.minimum(different, T - steps + place).flip(0).tolist()
 
 
@@ -50,7 +50,11 @@ def predict(model, x_t, t, schedule, clip=True):
 
 def check_step(x_t, t, s, schedule):
     """Check a step of x_t from t, in 1..T, to an earlier s, in 0..t - 1; return both as int64 tensors `(N,)`."""
-    t, s = schedule.check(t, 1, x_t=x_t).expand(len(x_t)), check_time(s, len(x_t), 0, schedule.T).expand(len(x_t))
+    t = schedule.check(t, 1, x_t=x_t).expand(len(x_t))
+    try:
+        s = check_time(s, len(x_t), 0, schedule.T).expand(len(x_t))
+    except (TypeError, ValueError) as error:  # its messages speak of t
+        raise type(error)("s" + str(error).removeprefix("t")) from None
     if not (s < t).all():
         raise ValueError(f"s must be smaller than t, the step goes towards 0; got s = {s.tolist()}, t = {t.tolist()}")
     return t, s
@@ -58,7 +62,7 @@ def check_step(x_t, t, s, schedule):
 
 @torch.no_grad()
 def ddim_step(model, x_t, t, s, schedule, eta=0.0, generator=None, clip=True):
-    """One DDIM step from x_t `(N, ...)` to x_s, 0 <= s < t <= T (Song et al. 2021, Eq. 12 and 16); t, s: ints or `(N,)`.
+    """One DDIM step from x_t `(N, ...)` to x_s, 0 <= s < t <= T (Song et al. 2021, Eq. 12, 16); t, s: ints or `(N,)`.
 
     `eta` in [0, 1] is the share of the step's noise: 0 adds none, 1 is Algorithm 2 with beta_tilde where s = t - 1.
     """
@@ -74,7 +78,7 @@ def ddim_step(model, x_t, t, s, schedule, eta=0.0, generator=None, clip=True):
 
 
 def ddim_process(model, schedule, x_T, times, eta=0.0, generator=None, clip=True, progress=True):
-    """Run DDIM from `x_T` `(N, ...)` through `times` (from `sampling_times`) and yield `(t, x_t)` for each, x_T included."""
+    """Run DDIM from `x_T` `(N, ...)` through `times`, as `sampling_times` gives them; yield `(t, x_t)` for each."""
     check_float("x_T", x_T)
     x_t = x_T
     yield times[0], x_t
@@ -94,9 +98,10 @@ def starting_noise(model, shape, generator=None, x_T=None):
 def ddim_sample(
     model, schedule, shape, steps=50, eta=0.0, generator=None, clip=True, progress=True, spacing="time", x_T=None
 ):
-    """Draw images with DDIM in `steps` model calls, 1..T. `shape` is `(N, C, H, W)` or `(N, D)`; returns x_0 of that shape.
+    """Draw images with DDIM in `steps` model calls, 1..T; returns x_0 of `shape`, `(N, C, H, W)` or `(N, D)`.
 
-    At `eta` = 0 the picture depends on x_T alone, which is drawn from `generator` unless it is given. `clip` as in `sample`.
+    At `eta` = 0 the picture depends on x_T alone, which is drawn from `generator` unless it is given; at 1 every step
+    adds its full noise. `clip` as in `sample`, `spacing` as in `sampling_times`.
     """
     times = sampling_times(schedule, steps, spacing)
     x_T = starting_noise(model, shape, generator, x_T)
@@ -113,7 +118,7 @@ def ddim_encode(model, schedule, x_0, steps=50, progress=True, spacing="time"):
     x_t = x_0
     with evaluating(model):
         for t, s in tqdm(list(pairwise(times)), desc="encoding", disable=not progress):
-            noise = model(x_t, torch.full((len(x_t),), s)).to(x_t.dtype)  # at s, as the step from s to t will ask for it
+            noise = model(x_t, torch.full((len(x_t),), s)).to(x_t.dtype)  # at s, as the step back will ask for it
             x_t = schedule.add_noise(schedule.predict_x_0(x_t, t, noise), s, noise)
     return x_t
 
@@ -139,7 +144,7 @@ def dpm_solver_step(model, x_t, t, s, schedule, previous=None, clip=True):
 
 
 def dpm_solver_process(model, schedule, x_T, times, clip=True, progress=True):
-    """Run DPM-Solver++ (2M) from `x_T` through `times` (from `sampling_times`) and yield `(t, x_t)` for each, x_T included."""
+    """Run DPM-Solver++ (2M) from `x_T` `(N, ...)` through `times`, as `sampling_times` gives them; yield `(t, x_t)`."""
     check_float("x_T", x_T)
     x_t, previous = x_T, None
     yield times[0], x_t
@@ -152,9 +157,10 @@ def dpm_solver_process(model, schedule, x_T, times, clip=True, progress=True):
 def dpm_solver_sample(
     model, schedule, shape, steps=20, generator=None, clip=True, progress=True, spacing="time", x_T=None
 ):
-    """Draw images with DPM-Solver++ (2M) in `steps` model calls, 1..T. `shape` is `(N, C, H, W)` or `(N, D)`; returns x_0.
+    """Draw images with DPM-Solver++ (2M) in `steps` calls, 1..T; returns x_0 of `shape`, `(N, C, H, W)` or `(N, D)`.
 
-    The picture depends on x_T alone, which is drawn from `generator` unless it is given. `clip` as in `sample`.
+    The picture depends on x_T alone, which is drawn from `generator` unless it is given. `clip` as in `sample`,
+    `spacing` as in `sampling_times`.
     """
     times = sampling_times(schedule, steps, spacing)
     x_T = starting_noise(model, shape, generator, x_T)

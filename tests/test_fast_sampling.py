@@ -314,7 +314,9 @@ def test_bad_input_is_refused(schedule, garments):
         for t, s in ((500, 500), (500, 600)):
             with pytest.raises(ValueError, match="^s must be smaller than t"):
                 step(model, garments, t, s, schedule)
-        with pytest.raises(TypeError, match="must be an int"):
+        with pytest.raises(ValueError, match=r"^s must lie in 0\.\.1000"):
+            step(model, garments, 500, -1, schedule)
+        with pytest.raises(TypeError, match="^s must be an int"):
             step(model, garments, 500, 0.5, schedule)
         with pytest.raises(TypeError, match="^x_t must be a float tensor"):
             step(model, garments.to(torch.uint8), 500, 400, schedule)
