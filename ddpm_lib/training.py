@@ -6,14 +6,18 @@ import copy
 import json
 import math
 import os
+import shutil
 import signal
 import time
+import zlib
 from contextlib import contextmanager
 from pathlib import Path
 
 import torch
+import torch.distributed as dist
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
+from torch.nn.parallel import DistributedDataParallel
 from tqdm import tqdm
 
 from ddpm_lib.data import DATASETS, data_folder, load_images
@@ -48,7 +52,7 @@ class TrainingState:
 
     `model` (a UNet) is trained for `steps` steps of `batch_size` images with AdamW; the learning rate warms up to
     `learning_rate` and falls to 0 along a cosine. `precision` is "float32" or "bfloat16" (autocast). Batches, times and noise
-    come from one generator with `seed`.
+    come from one generator with `seed`. `network` is what a step calls: the model, or its wrapper among several processes.
     """
 
     def __init__(self, model, schedule, steps, batch_size=64, learning_rate=2e-3, precision="float32", seed=0):
@@ -56,11 +60,15 @@ class TrainingState:
             raise ValueError(f"precision must be 'float32' or 'bfloat16', got {precision!r}")
         if not all(isinstance(count, int) and count >= 1 for count in (steps, batch_size)):
             raise ValueError(f"steps and batch_size must be integers of at least 1, got {steps} and {batch_size}")
+        _, count = place()
+        if batch_size % count:
+            raise ValueError(f"batch_size must be a multiple of the number of processes, {count}, got {batch_size}")
         self.model, self.schedule, self.ema = model, schedule, EMA(model)
+        self.network = DistributedDataParallel(model) if count > 1 else model
         self.settings = dict(
             steps=steps, batch_size=batch_size, learning_rate=learning_rate, precision=precision, seed=seed
         )
-        self.optimizer = torch.optim.AdamW(model.parameters(), lr=learning_rate)
+        self.optimizer = torch.optim.AdamW(model.parameters(), lr=learning_rate, fused=True)
         self.generator = torch.Generator().manual_seed(seed)
         self.step, self.losses = 0, []
 
@@ -71,29 +79,72 @@ def learning_rate_factor(step, steps):
     return min(1, (step + 1) / warm_up) * 0.5 * (1 + math.cos(math.pi * step / steps))
 
 
+def place():
+    """`(rank, count)`: which of the processes that share this run is this one, and how many they are; (0, 1) alone."""
+    if dist.is_available() and dist.is_initialized():
+        return dist.get_rank(), dist.get_world_size()
+    return 0, 1
+
+
+def mean_over_processes(number):
+    """The mean of a number over all processes, the same float in each of them. All must call it."""
+    _, count = place()
+    if count == 1:
+        return float(number)
+    total = torch.tensor(float(number), dtype=torch.float64, device=best_device())
+    dist.all_reduce(total)
+    return total.item() / count
+
+
+def draw_batch(state, images):
+    """Lines 2 to 4 of Algorithm 1, drawn for the whole batch: this process's slice of `(x_0, t, noise)`."""
+    count, generator = state.settings["batch_size"], state.generator
+    x_0 = images[torch.randint(len(images), (count,), generator=generator)]
+    t = torch.randint(1, state.schedule.T + 1, (count,), generator=generator)
+    noise = torch.randn(x_0.shape, generator=generator)
+    rank, processes = place()
+    mine = slice(rank * count // processes, (rank + 1) * count // processes)
+    device = next(state.model.parameters()).device
+    return x_0[mine].to(device), t[mine], noise[mine].to(device)
+
+
+def mixed_precision(state):
+    """A context in which the model of `state` is called in the precision of its settings."""
+    device = next(state.model.parameters()).device
+    return torch.autocast(device.type, torch.bfloat16, enabled=state.settings["precision"] == "bfloat16")
+
+
 def train_step(state, images):
-    """One step of Algorithm 1 on a random batch of `images` `(N, C, H, W)` in [-1, 1]; returns the loss, a float."""
+    """One step of Algorithm 1 on a random batch of `images` `(N, C, H, W)` in [-1, 1]; returns the loss, a float.
+
+    Raises FloatingPointError, before it changes a weight, where the loss or its gradient is not finite.
+    """
     model, settings = state.model.train(), state.settings
-    device = next(model.parameters()).device
-    x_0 = images[torch.randint(len(images), (settings["batch_size"],), generator=state.generator)].to(device)
-    with torch.autocast(device.type, torch.bfloat16, enabled=settings["precision"] == "bfloat16"):
-        loss = noise_prediction_loss(model, x_0, state.schedule, generator=state.generator)
-    if not torch.isfinite(loss):
-        raise FloatingPointError(f"the loss became {loss.item()} at step {state.step + 1}: try a lower learning rate")
-    for group in state.optimizer.param_groups:
-        group["lr"] = settings["learning_rate"] * learning_rate_factor(state.step, settings["steps"])
+    x_0, t, noise = draw_batch(state, images)
+    with mixed_precision(state):
+        loss = noise_prediction_loss(state.network, x_0, state.schedule, t, noise)
     state.optimizer.zero_grad()
     loss.backward()
-    length = torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-    if not torch.isfinite(length):
-        raise FloatingPointError(
-            f"the gradient became {length.item()} at step {state.step + 1}: try a lower learning rate"
-        )
+    length = torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0).item()
+    loss = mean_over_processes(loss.item())
+    for name, value in (("loss", loss), ("gradient", length)):
+        if not math.isfinite(value):
+            raise FloatingPointError(f"the {name} became {value} at step {state.step + 1}: try a lower learning rate")
+    for group in state.optimizer.param_groups:
+        group["lr"] = settings["learning_rate"] * learning_rate_factor(state.step, settings["steps"])
     state.optimizer.step()
     state.ema.update(model)
     state.step += 1
-    state.losses.append(loss.item())
-    return state.losses[-1]
+    state.losses.append(loss)
+    return loss
+
+
+def checksum(tensors):
+    """CRC-32 of the bytes of all tensors, in the order of their names, as a string."""
+    crc = 0
+    for name in sorted(tensors):
+        crc = zlib.crc32(tensors[name].flatten().view(torch.uint8).numpy(), crc)
+    return str(crc)
 
 
 def write_safetensors(path, tensors, metadata):
@@ -101,9 +152,10 @@ def write_safetensors(path, tensors, metadata):
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     try:
         with open(temporary, "wb") as file:
-            file.write(save({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, metadata))
+            file.write(save(tensors, metadata | {"checksum": checksum(tensors)}))
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
@@ -128,6 +180,8 @@ def read_safetensors(path, kind):
         ) from error
     if metadata.get("kind") != kind:
         raise ValueError(f"path: {path} must be a {kind} of this library, got kind {metadata.get('kind')!r}")
+    if "checksum" in metadata and metadata["checksum"] != checksum(tensors):
+        raise ValueError(f"path: {path} is corrupt: its numbers are not the ones that were written")
     return tensors, metadata
 
 
@@ -173,6 +227,12 @@ def load_pretrained(name="fashion-mnist"):
     return load_checkpoint(data_folder() / f"{name}.safetensors")
 
 
+def on_device(model, device):
+    """The model on that device, in the memory layout that its convolutions like."""
+    model = model.to(device)
+    return model.to(memory_format=torch.channels_last) if device == "cuda" else model
+
+
 def save_training_state(path, state):
     """Save a run so that `resume(path)` goes on with it to the same bits: weights, average, optimiser, generator, losses."""
     tensors = prefixed("model", state.model.state_dict()) | prefixed("ema", state.ema.model.state_dict())
@@ -189,15 +249,17 @@ def save_training_state(path, state):
 def resume(path, device="cpu"):
     """The `TrainingState` that `save_training_state` wrote, ready for the next step. Errors as in `read_safetensors`."""
     tensors, metadata = read_safetensors(path, "training state")
-    model = build_unet(path, metadata.get("model", ""), unprefixed("model", tensors)).to(device)
+    model = on_device(build_unet(path, metadata.get("model", ""), unprefixed("model", tensors)), device)
     state = TrainingState(model, NoiseSchedule(tensors["betas"]), **json.loads(metadata["settings"]))
     state.ema.model.load_state_dict(unprefixed("ema", tensors))
     state.ema.gamma, state.ema.updates = json.loads(metadata["gamma"]), json.loads(metadata["step"])
     state.step, state.losses = json.loads(metadata["step"]), tensors["losses"].tolist()
-    saved = state.optimizer.state_dict()
-    names = [name for name, _ in model.named_parameters()] if state.step else []
-    saved["state"] = {i: unprefixed(f"optimizer.{name}", tensors) for i, name in enumerate(names)}
-    state.optimizer.load_state_dict(saved)
+    for name, parameter in model.named_parameters():
+        saved = unprefixed(f"optimizer.{name}", tensors)  # two means in the layout of the weights, and a count
+        state.optimizer.state[parameter] = {
+            key: torch.empty_like(parameter).copy_(value) if value.ndim else value.to(device)
+            for key, value in saved.items()
+        }
     state.generator.set_state(tensors["generator"])
     return state
 
@@ -217,47 +279,68 @@ def held_interrupts():
             signal.signal(signal.SIGINT, previous)
 
 
+def previous(path):
+    """Where the file that was at `path` before the present one is kept: `.previous` before the ending."""
+    return Path(path).with_name(f"{Path(path).stem}.previous{Path(path).suffix}")
+
+
 def train(state, images, path=None, save_every=500, progress=True, after_step=None):
     """Run `state` (new, or from `resume`) to its last step on `images` `(N, C, H, W)` in [-1, 1]; returns it.
 
     With `path` the state is saved there every `save_every` steps, at the end and on Ctrl-C, which ends the run with
-    KeyboardInterrupt between two steps. `after_step(state)` is called after every step.
+    KeyboardInterrupt between two steps. `after_step(state)` is called after every step, by the first process.
     """
     check_training_images(images)
-    steps = state.settings["steps"]
-    with (
-        held_interrupts() as interrupted,
-        tqdm(total=steps, initial=state.step, desc="training", unit="step", disable=not progress) as bar,
-    ):
-        while state.step < steps:
+    steps, batch, first = state.settings["steps"], state.settings["batch_size"], place()[0] == 0
+    bar = tqdm(
+        total=steps * batch,
+        initial=state.step * batch,
+        desc="training",
+        unit=" images",
+        disable=not (progress and first),
+    )
+    with held_interrupts() as interrupted, bar:
+        stop = False
+        while state.step < steps and not stop:
             train_step(state, images)
-            bar.update()
-            bar.set_postfix_str(f"loss {sum(state.losses[-100:]) / len(state.losses[-100:]):.4f}")
-            if after_step:
+            bar.set_postfix_str(
+                f"step {state.step}, loss {sum(state.losses[-100:]) / len(state.losses[-100:]):.4f}", False
+            )
+            bar.update(batch)
+            if after_step and first:
                 after_step(state)
-            stop = interrupted()  # asked once, so that a run that stops has been saved
-            if path and (stop or state.step % save_every == 0 or state.step == steps):
+            stop = mean_over_processes(interrupted()) > 0  # asked once, so that a run that stops has been saved
+            if path and first and (stop or state.step % save_every == 0 or state.step == steps):
+                if Path(path).exists():
+                    shutil.copyfile(path, previous(path))
                 save_training_state(path, state)
-            if stop:
-                break
     if state.step < steps:
         raise KeyboardInterrupt(f"stopped after step {state.step} of {steps}")
     return state
 
 
-def seconds_per_step(model, schedule, images, batch_size, precision, steps=6):
-    """Time training steps on a copy of `model`, after two that do not count: seconds for one."""
-    state = TrainingState(copy.deepcopy(model), schedule, steps + 2, batch_size, precision=precision)
-    for k in range(steps + 2):
-        if k == 2:
-            start = time.perf_counter()
-        train_step(state, images)  # ends with loss.item(), which waits for the device
-    return (time.perf_counter() - start) / steps
+def seconds_per_step(model, schedule, images, batch_size, precision, steps=10):
+    """Time `steps` training steps of `model`, or a second of them, after two that do not count; returns seconds a step.
+
+    The weights are put back as they were.
+    """
+    before = copy.deepcopy(model.state_dict())
+    state = TrainingState(model, schedule, steps + 2, batch_size, precision=precision)
+    for _ in range(2):
+        train_step(state, images)  # ends with numbers on the CPU, for which it waits for the device
+    start, timed, seconds = time.perf_counter(), 0, 0
+    while timed < steps and seconds < 1:
+        train_step(state, images)
+        timed, seconds = timed + 1, mean_over_processes(time.perf_counter() - start)
+    model.load_state_dict(before)
+    return seconds / timed
 
 
-def choose_precision(model, schedule, images, batch_size):
-    """The faster of "float32" and "bfloat16" on this machine, and its seconds per step, as measured."""
-    times = {name: seconds_per_step(model, schedule, images, batch_size, name) for name in ("float32", "bfloat16")}
+def choose_precision(model, schedule, images, batch_size, choices=("float32", "bfloat16")):
+    """The fastest of `choices` on this machine, and its seconds per step, as measured."""
+    if next(model.parameters()).is_cuda and not torch.cuda.is_bf16_supported():
+        choices = ("float32",)
+    times = {name: seconds_per_step(model, schedule, images, batch_size, name) for name in choices}
     fastest = min(times, key=times.get)
     return fastest, times[fastest]
 
@@ -279,8 +362,36 @@ def load_folder(path, image_size=28, channels=1):
         raise FileNotFoundError(
             f"path: {path} must be a folder with pictures in sub-folders, one a class: {error}"
         ) from error
-    images, labels = zip(*folder, strict=True)
-    return torch.stack(images) * 2 - 1, torch.tensor(labels)
+    images = []
+    for k, (file, _) in enumerate(folder.samples):
+        try:
+            images.append(folder[k][0])
+        except (OSError, SyntaxError) as error:
+            raise ValueError(f"path: {file} is no whole picture: {error}") from error
+    return torch.stack(images) * 2 - 1, torch.tensor(folder.targets)
+
+
+class ShortChain(torch.nn.Module):
+    """`model` for a chain of `steps` of its schedule's T times, evenly spaced: sample it with its own `.schedule`."""
+
+    def __init__(self, model, schedule, steps):
+        super().__init__()
+        self.model = model
+        self.times = (
+            torch.linspace(0, schedule.T, steps + 1, dtype=torch.float64).round().long()
+        )  # t_0 = 0, ..., t_steps = T
+        kept = schedule.alpha_bars[self.times]
+        self.schedule = NoiseSchedule(1 - kept[1:] / kept[:-1])
+
+    def forward(self, x_t, k):
+        return self.model(x_t, self.times[k])
+
+
+def draw_quickly(state, shape, steps=50, seed=0):
+    """Pictures of that shape by the averaged weights in `steps` steps, always from the same noise; on the CPU."""
+    chain = ShortChain(state.ema.model, state.schedule, min(steps, state.schedule.T))
+    with mixed_precision(state):
+        return sample(chain, chain.schedule, shape, torch.Generator().manual_seed(seed), progress=False).float().cpu()
 
 
 def best_device():
@@ -290,14 +401,37 @@ def best_device():
     return "mps" if torch.backends.mps.is_available() else "cpu"
 
 
-def start_training(images, minutes, image_budget, batch_size, learning_rate, seed):
-    """A new run of the default UNet on `images`. A budget in minutes is turned into a number of steps here, once."""
-    torch.manual_seed(seed)
-    model = UNet(image_channels=images.shape[1]).to(best_device())
-    schedule = NoiseSchedule(linear_betas(1000))
-    precision, seconds = choose_precision(model, schedule, images, batch_size)
-    steps = image_budget // batch_size if image_budget else int(minutes * 60 / seconds)
-    return TrainingState(model, schedule, max(1, steps), batch_size, learning_rate, precision, seed)
+def keep_near(images, device):
+    """The images on the GPU, where they take at most a quarter of its free memory; else where they are."""
+    if device == "cuda" and images.nbytes <= torch.cuda.mem_get_info()[0] / 4:
+        return images.to(device)
+    return images
+
+
+HALVINGS = 2  # of the pictures' sides, by the default UNet
+
+
+def positive(kind):
+    """For argparse: the function that reads a positive finite number of that kind (`int` or `float`)."""
+
+    def read(text):
+        if not 0 < kind(text) < math.inf:
+            raise argparse.ArgumentTypeError(f"must be positive, got {text}")
+        return kind(text)
+
+    read.__name__ = kind.__name__  # for argparse's own message about what is no number
+    return read
+
+
+def image_side(text):
+    """For argparse: a side of square pictures that the default UNet can halve."""
+    side, unit = positive(int)(text), 2**HALVINGS
+    if side % unit:
+        near = f"{side // unit * unit} or {side // unit * unit + unit}" if side > unit else str(unit)
+        raise argparse.ArgumentTypeError(
+            f"must be a multiple of {unit}, for the UNet halves it {HALVINGS} times: {near}, not {side}"
+        )
+    return side
 
 
 def parse_arguments(arguments=None):
@@ -306,58 +440,159 @@ def parse_arguments(arguments=None):
         prog="python -m ddpm_lib.training",
         description="Train a UNet to predict noise; goes on with the run in --out if there is one.",
     )
-    parser.add_argument(
+    add, default = parser.add_argument, "(default: %(default)s)"
+    add(
         "--data",
         default="fashion-mnist",
-        help=f"one of {', '.join(DATASETS)}, or a folder of pictures (default: %(default)s)",
+        help=f"{', '.join(DATASETS)}, or a folder with pictures in sub-folders {default}",
     )
-    parser.add_argument(
-        "--image-size", type=int, default=28, help="for a folder: side of the square pictures (default: %(default)s)"
-    )
-    parser.add_argument(
-        "--channels", type=int, default=1, choices=(1, 3), help="for a folder: grey or RGB (default: %(default)s)"
-    )
-    parser.add_argument(
-        "--minutes", type=float, default=10, help="time to train, turned into steps at the start (default: %(default)s)"
-    )
-    parser.add_argument("--images", type=int, help="train on this many images instead of for --minutes")
-    parser.add_argument("--batch-size", type=int, default=64)
-    parser.add_argument("--learning-rate", type=float, default=2e-3)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--out", type=Path, help="folder for the run (default: runs/ and the name of the data)")
+    add("--image-size", type=image_side, help="for a folder: the side of the square pictures (default: 28)")
+    add("--channels", type=int, choices=(1, 3), help="for a folder: 1 is grey, 3 is RGB (default: 1)")
+    add("--minutes", type=positive(float), default=10, help=f"time to train, turned into steps at the start {default}")
+    add("--images", type=positive(int), help="train on this many images, instead of for --minutes")
+    add("--batch-size", type=positive(int), default=64, help=f"images a step, over all processes {default}")
+    add("--learning-rate", type=positive(float), default=2e-3, help=f"the highest one of the run {default}")
+    add("--precision", choices=("float32", "bfloat16"), help="(default: the faster one, as measured)")
+    add("--compile", action="store_true", help="compile the network first, which takes a while; for a GPU")
+    add("--seed", type=int, default=0, help=f"of the first weights, the batches and the noise {default}")
+    add("--save-every", type=positive(int), default=500, help=f"steps between two saves {default}")
+    add("--out", type=Path, help="folder for the run (default: runs/ and the name of the data)")
     options = parser.parse_args(arguments)
-    options.out = options.out or Path("runs") / Path(options.data).name
+    if options.data in DATASETS and (options.image_size or options.channels):
+        parser.error(f"--image-size and --channels are for a folder of pictures, and --data is {options.data}")
+    options.start = time.perf_counter()  # from here on the minutes count
+    options.out = options.out or Path("runs") / Path(options.data).resolve().name
     return options
 
 
-def main(arguments=None):
-    """Train from the shell: writes training.safetensors (to resume), model.safetensors and samples.png into --out."""
-    options = parse_arguments(arguments)
-    images, _ = (
-        load_images(options.data)
-        if options.data in DATASETS
-        else load_folder(options.data, options.image_size, options.channels)
+PICTURES = 0.05  # the share of a run's time that is set aside for drawing
+
+
+def start_training(images, options):
+    """A new run of the default UNet on `images`, as the `options` of the command line say.
+
+    A budget in minutes is turned into a number of steps here, once.
+    """
+    torch.manual_seed(options.seed)
+    model, schedule = on_device(UNet(image_channels=images.shape[1]), best_device()), NoiseSchedule(linear_betas(1000))
+    if options.compile:
+        model.compile()
+    choices = (options.precision,) if options.precision else ("float32", "bfloat16")
+    precision, seconds = choose_precision(model, schedule, images, options.batch_size, choices)
+    time_left = mean_over_processes(options.minutes * 60 - (time.perf_counter() - options.start)) * (1 - PICTURES)
+    steps = options.images // options.batch_size if options.images else int(time_left / seconds)
+    return TrainingState(
+        model, schedule, max(1, steps), options.batch_size, options.learning_rate, precision, options.seed
     )
-    path = options.out / "training.safetensors"
-    if path.exists():
-        state = resume(path, best_device())
-        print(
-            f"going on with {path} after step {state.step} of {state.settings['steps']}, with its own settings (--out starts another run)"
-        )
-    else:
-        state = start_training(
-            images, options.minutes, options.images, options.batch_size, options.learning_rate, options.seed
-        )
-    try:
-        train(state, images, path)
-    except KeyboardInterrupt as stop:
-        raise SystemExit(f"{stop}; run the same command to go on") from None
-    save_checkpoint(options.out / "model.safetensors", state.ema.model, state.schedule)
-    samples = sample(state.ema.model, state.schedule, (16, *images.shape[1:]), torch.Generator().manual_seed(0))
+
+
+def steps_between_looks(steps, batch_size, calls=16 * 50):
+    """A fifth of the run, or more where `calls` of the network would take more than `PICTURES` of the time in between."""
+    return max(steps // 5, math.ceil(calls / PICTURES / (3 * batch_size)))
+
+
+def take_a_look(state, folder, image_shape):
+    """Write the averaged model, and a grid of pictures that it draws, into `folder`; returns the grid's path."""
     from torchvision.utils import save_image
 
-    save_image((samples + 1) / 2, options.out / "samples.png", nrow=8)
-    print(f"wrote {options.out / 'model.safetensors'} and {options.out / 'samples.png'}")
+    save_checkpoint(folder / "model.safetensors", state.ema.model, state.schedule)
+    grid = folder / f"samples-{state.step:06d}.png"
+    save_image((draw_quickly(state, (16, *image_shape)) + 1) / 2, grid, nrow=8)
+    return grid
+
+
+@contextmanager
+def ending(advice, *errors):
+    """Turn these errors into the end of the program, with their message and some advice."""
+    try:
+        yield
+    except errors as error:
+        raise SystemExit(f"{error}\n{advice}".strip()) from None
+
+
+@contextmanager
+def joined_processes():
+    """Join the processes that torchrun started, one a GPU where there are GPUs. Without torchrun there is nothing to join."""
+    if not (dist.is_available() and dist.is_torchelastic_launched()):
+        yield
+        return
+    if torch.cuda.is_available():
+        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
+    dist.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
+    yield  # after an error the process just ends, and torchrun ends the others
+    dist.destroy_process_group()
+
+
+def open_pictures(options):
+    """The images that --data names. The first process opens them first, in case they must be downloaded or unpacked."""
+    rank, count = place()
+    if rank > 0:
+        dist.barrier()
+    advice = f"--data must be {', '.join(DATASETS)}, or a folder with pictures in sub-folders."
+    with ending(advice, OSError, RuntimeError, ValueError):
+        if options.data in DATASETS:
+            images, _ = load_images(options.data)
+        else:
+            images, _ = load_folder(options.data, options.image_size or 28, options.channels or 1)
+    if rank == 0 and count > 1:
+        dist.barrier()
+    return keep_near(images, best_device())
+
+
+def open_run(options, images, path):
+    """The run that is saved at `path`, or else a new one."""
+    if not path.exists():
+        with ending("", ValueError):
+            return start_training(images, options)
+    advice = f"Delete {path} to begin again, or choose another --out."
+    if previous(path).exists():
+        advice = f"Put {previous(path)}, the state before it, in its place, or delete {path} to begin again."
+    with ending(advice, ValueError):
+        state = resume(path, best_device())
+        channels = state.model.settings["image_channels"]
+        if channels != images.shape[1]:
+            raise ValueError(f"{path} was trained on {channels} channel(s), and --data has {images.shape[1]}")
+    if options.compile:
+        state.model.compile()
+    return state
+
+
+def run(options, path):
+    """Train as the options say, with the state in `path`, and a look now and then."""
+    images = open_pictures(options)
+    state = open_run(options, images, path)
+    steps, first = state.settings["steps"], place()[0] == 0
+    every = steps_between_looks(steps, state.settings["batch_size"])
+    if first and state.step:
+        print(
+            f"going on with {path} after step {state.step} of {steps}, with its own settings; --out starts another run"
+        )
+    if first:
+        for left_behind in options.out.glob("*.tmp"):  # by a process that was killed
+            left_behind.unlink()
+        save_training_state(path, state)  # at once, so that a disk that can't be written shows early
+
+    def look_now_and_then(state):
+        if state.step % every == 0 and state.step < steps:
+            take_a_look(state, options.out, images.shape[1:])
+
+    train(state, images, path, options.save_every, after_step=look_now_and_then)
+    if first:
+        print(f"wrote {options.out / 'model.safetensors'} and {take_a_look(state, options.out, images.shape[1:])}")
+
+
+def main(arguments=None):
+    """Train from the shell: writes training.safetensors (to go on), model.safetensors and samples-*.png into --out."""
+    options = parse_arguments(arguments)
+    path = options.out / "training.safetensors"
+    kept = f"The state that was saved last, if there is one, is still in {path}."
+    with (
+        ending("Run the same command to go on.", KeyboardInterrupt),
+        ending(f"{kept} Begin again with a lower --learning-rate and another --out.", FloatingPointError),
+        ending(f"{kept} Make room in {options.out}, then run the same command to go on.", OSError),
+        joined_processes(),
+    ):
+        run(options, path)
 
 
 if __name__ == "__main__" and __spec__ is not None:  # run by python -m, not by a notebook
