@@ -3,6 +3,7 @@
 
 import math
 from functools import lru_cache
+from itertools import pairwise
 
 import torch
 from torch import nn
@@ -16,10 +17,7 @@ from ddpm_lib.training import read_safetensors
 
 
 class Classifier(nn.Module):
-    """A small convolutional network that names garments: images `(N, 1, 28, 28)` in [-1, 1] to scores `(N, 10)`.
-
-    `features(images)` gives the 128 numbers `(N, 128)` from which the last layer reads its scores.
-    """
+    """A small convolutional network that names garments: images `(N, 1, 28, 28)` in [-1, 1] to scores `(N, 10)`."""
 
     def __init__(self):
         super().__init__()
@@ -35,6 +33,7 @@ class Classifier(nn.Module):
         self.head = nn.Sequential(nn.Dropout(0.3), nn.Linear(128, 10))
 
     def features(self, images):
+        """The 128 numbers `(N, 128)` from which the last layer reads its scores."""
         return self.body(images)
 
     def forward(self, images):
@@ -90,6 +89,12 @@ def image_features(images, classifier=None):
         return torch.cat([classifier.features(batch) for batch in pictures.split(500)])
 
 
+@lru_cache(maxsize=2)
+def real_features(features):
+    """`features` of the 10,000 test pictures (the reference), and of the 10,000 training pictures that the classifier never saw."""
+    return features(load_images(split="test")[0]), features(load_images()[0][CLASSIFIER_TRAINING:])
+
+
 def check_features(**features):
     """Check two or more sets of features `(N, D)`, N > 1, of one width; return them in float64 on the CPU."""
     (first, a), *_ = features.items()
@@ -106,7 +111,8 @@ def check_features(**features):
 
 def covariance_root(features):
     """The symmetric square root of the covariance of `features` `(N, D)`: `(D, D)`."""
-    values, vectors = torch.linalg.eigh(features.T.cov())
+    centred = features - features.mean(0)
+    values, vectors = torch.linalg.eigh(centred.T @ centred / (len(features) - 1))
     return vectors * values.clamp(min=0).sqrt() @ vectors.T
 
 
@@ -123,8 +129,8 @@ def frechet_distance(features_a, features_b):
 
 
 def kernel_sum(a, b):
-    """The sum of (x . y / D + 1)^3 over all pairs of rows x of `a` and y of `b`, a thousand rows at a time."""
-    return sum(((rows @ b.T / a.shape[1] + 1) ** 3).sum() for rows in a.split(1000))
+    """The sum of (x . y / D + 1)^3 over all pairs of rows x of `a` and y of `b`, a hundred rows at a time."""
+    return sum(((rows @ b.T / a.shape[1] + 1) ** 3).sum() for rows in a.split(100))
 
 
 def kernel_distance(features_a, features_b):
@@ -175,14 +181,8 @@ def nearest_training_images(images):
     """
     rows, half_squares = training_matrix()
     pictures = as_pictures("images", images).flatten(1)
-    indices = torch.cat([(half_squares - batch @ rows.T).argmin(1) for batch in pictures.split(200)])
+    indices = torch.cat([(half_squares - batch @ rows.T).argmin(1) for batch in pictures.split(50)])
     return (pictures - rows[indices]).square().mean(1).sqrt(), indices
-
-
-@lru_cache(maxsize=2)
-def real_features(features):
-    """`features` of the 10,000 test pictures (the reference), and of the 10,000 training pictures that the classifier never saw."""
-    return features(load_images(split="test")[0]), features(load_images()[0][CLASSIFIER_TRAINING:])
 
 
 def frechet_floor(n, features=image_features):
@@ -197,8 +197,17 @@ def frechet_floor(n, features=image_features):
 
 @lru_cache(maxsize=1)
 def nearest_of_test_pictures():
-    """The median distance of 1,000 test pictures to their nearest training images."""
-    return nearest_training_images(load_images(split="test", limit=1000)[0])[0].median().item()
+    """The median distance of 500 test pictures to their nearest training images."""
+    return nearest_training_images(load_images(split="test", limit=500)[0])[0].median().item()
+
+
+@torch.no_grad()
+def class_shares(images):
+    """The share of the images `(N, 1, 28, 28)` that the shipped classifier puts into each of the ten classes: a list."""
+    classifier = shipped_classifier()
+    batches = as_pictures("images", images).split(500)
+    labels = torch.cat([classifier(batch).argmax(1) for batch in batches])
+    return (torch.bincount(labels, minlength=10).double() / len(labels)).tolist()
 
 
 def evaluate(samples, features=image_features):
@@ -207,7 +216,7 @@ def evaluate(samples, features=image_features):
     `features` is any callable from images `(N, 1, 28, 28)` to float features `(N, D)`. Returns a dict:
     `n`; `frechet`, the `floor` that n real pictures score, and their `ratio`; `kernel_distance`; `precision` and `recall`
     (on at most 2,000); `class_shares`, ten shares by the shipped classifier; `nearest`, the median distance to the nearest
-    training image (of at most 1,000), and `nearest_ratio`, that over the same for test pictures: near 0, it memorises.
+    training image (of at most 500), and `nearest_ratio`, that over the same for test pictures: near 0, it memorises.
     What real pictures score is under `kernel_distance_real`, `precision_real`, `recall_real` and `nearest_real`.
     """
     pictures = as_pictures("samples", samples)
@@ -222,19 +231,10 @@ def evaluate(samples, features=image_features):
     for suffix, some in (("", own), ("_real", unseen[:n])):
         result["kernel_distance" + suffix] = kernel_distance(some, reference)
         result["precision" + suffix], result["recall" + suffix] = precision_recall(some[:m], reference[:m])
-    nearest = nearest_training_images(pictures[:1000])[0].median().item()
+    nearest = nearest_training_images(pictures[:500])[0].median().item()
     result |= {"nearest": nearest, "nearest_real": nearest_of_test_pictures()}
     result["nearest_ratio"] = nearest / result["nearest_real"]
     return result | {"class_shares": class_shares(pictures)}
-
-
-@torch.no_grad()
-def class_shares(images):
-    """The share of the images `(N, 1, 28, 28)` that the shipped classifier puts into each of the ten classes: a list."""
-    classifier = shipped_classifier()
-    batches = as_pictures("images", images).split(500)
-    labels = torch.cat([classifier(batch).argmax(1) for batch in batches])
-    return (torch.bincount(labels, minlength=10).double() / len(labels)).tolist()
 
 
 def log_bin_probability(x, mean, spread):
@@ -270,19 +270,35 @@ def time_strata(T, count):
 def step_nats(model, schedule, x_0, t, variance, clip, generator):
     """One draw of the bound's term of the step from t to t - 1, for every image: `(N,)`, in nats; t is `(N,)`, in 1..T.
 
-    For t > 1 the divergence L_{t-1} (Eq. 5), at t = 1 the decoder's -log p(x_0 | x_1) (Eq. 13) with variance beta_1.
+    For t > 1 the divergence L_{t-1} (Eq. 5); where all t are 1 the decoder's -log p(x_0 | x_1) (Eq. 13), with variance beta_1.
     """
     x_t = schedule.add_noise(x_0, t, noise_like(x_0, generator))
-    predicted = schedule.predict_x_0(x_t, t, model(x_t, t))
-    predicted = predicted.clamp(-1, 1) if clip else predicted
-    x, guess, noisy = x_0.double(), predicted.double(), x_t.double()
-    beta = per_image(schedule.betas[t], x)
+    guess = schedule.predict_x_0(x_t, t, model(x_t, t))
+    guess = guess.clamp(-1, 1) if clip else guess
+    x_0, x_t, guess = (x.cpu().double() for x in (x_0, x_t, guess))
+    beta = per_image(schedule.betas[t], x_0)
     if (t == 1).all():
-        return -log_bin_probability(x, guess, beta.sqrt()).flatten(1).sum(1).cpu()
-    mean, beta_tilde = schedule.posterior(x, noisy, t)
+        return -log_bin_probability(x_0, guess, beta.sqrt()).flatten(1).sum(1)
+    mean, beta_tilde = schedule.posterior(x_0, x_t, t)
     own = beta_tilde if variance == "beta_tilde" else beta
-    terms = kl_gaussians(mean, beta_tilde, schedule.posterior(guess, noisy, t)[0], own)
-    return terms.flatten(1).sum(1).cpu()
+    return kl_gaussians(mean, beta_tilde, schedule.posterior(guess, x_t, t)[0], own).flatten(1).sum(1)
+
+
+def check_levels(images):
+    """Raise TypeError or ValueError unless `images` is a float batch `(N, ...)` of the 256 levels 2k/255 - 1."""
+    check_float("images", images)
+    levels = (images.detach().cpu().double() + 1) * 127.5
+    if images.ndim < 2 or not ((levels - levels.round().clamp(0, 255)).abs() < 0.01).all():  # NaN fails too
+        raise ValueError(
+            "images must have shape (N, C, H, W) or (N, D) and hold the 256 grey levels 2k/255 - 1, as `load_images` gives them, "
+            f"got shape {tuple(images.shape)} and values from {images.min():.3g} to {images.max():.3g}"
+        )
+
+
+def prior_nats(schedule, x_0):
+    """L_T for every image: the divergence of q(x_T | x_0) from standard normal noise, `(N,)`, in nats."""
+    end, x_0 = schedule.alpha_bars[-1], x_0.cpu().double()
+    return kl_gaussians(end.sqrt() * x_0, 1 - end, torch.zeros(()), 1.0).flatten(1).sum(1)
 
 
 @torch.no_grad()
@@ -290,39 +306,23 @@ def bits_per_dim(model, schedule, images, variance="beta_tilde", clip=True, time
     """The variational bound on -log2 p(images) per number in an image (Eq. 5), term by term, for the sampler of that `variance`.
 
     `images`: float `(N, C, H, W)` or `(N, D)`, of the 256 levels 2k/255 - 1. Each L_{t-1} is estimated from one draw of x_t
-    an image: at every t (`times=None`), or at `times` of them, one random t from each stratum of `time_strata`; both are
-    unbiased. Returns a dict, in bits per dimension: `bits` (the bound) and its `standard_error` over the images (NaN for
-    one); `prior` (L_T); `decoder` (L_0); `terms` `(T + 1,)` float64, where terms[t] belongs to the step from t to t - 1
-    (terms[1] is the decoder; in a stratum all are its mean), so that bits = prior + terms.sum(); and `per_image` `(N,)`.
+    an image: at every t (`times=None`), or at one random t from each of `times` strata (`time_strata`); both are unbiased.
+    Returns a dict, in bits per dimension: `bits` (the bound) and its `standard_error` over the images (NaN for one);
+    `prior` (L_T); `decoder` (L_0); `terms` `(T + 1,)` float64, where terms[t] belongs to the step from t to t - 1 (terms[1] is
+    the decoder; within a stratum all are its mean), so that bits = prior + terms.sum(); and `per_image` `(N,)`.
     """
     check_levels(images)
     if variance not in ("beta_tilde", "beta"):
         raise ValueError(f"variance must be 'beta_tilde' or 'beta', got {variance!r}")
-    T, N, nats = schedule.T, len(images), math.log(2) * images[0].numel()
+    T, N, nats_per_bit = schedule.T, len(images), math.log(2) * images[0].numel()
     edges = [1, *(range(2, T + 2) if times is None else time_strata(T, times))]
-    end = schedule.alpha_bars[T]
-    prior = kl_gaussians(end.sqrt() * images.double().cpu(), 1 - end, torch.zeros(()), 1.0).flatten(1).sum(1) / nats
-    terms, per_image_bits = torch.zeros(T + 1, dtype=torch.float64), prior.clone()
-    device = "cpu" if generator is None else generator.device
+    prior, terms = prior_nats(schedule, images) / nats_per_bit, torch.zeros(T + 1, dtype=torch.float64)
+    total, device = prior.clone(), "cpu" if generator is None else generator.device
     with evaluating(model):
-        for low, high in tqdm(list(zip(edges, edges[1:], strict=False)), desc="bits", disable=not progress):
+        for low, high in tqdm(list(pairwise(edges)), desc="bits", disable=not progress):
             t = torch.randint(low, high, (N,), generator=generator, device=device).cpu()
-            step = step_nats(model, schedule, images, t, variance, clip, generator) / nats
+            step = step_nats(model, schedule, images, t, variance, clip, generator) / nats_per_bit
             terms[low:high] = step.mean()
-            per_image_bits += (high - low) * step
-    error = (per_image_bits.std() / N**0.5).item() if N > 1 else math.nan
-    return {
-        "bits": per_image_bits.mean().item(), "standard_error": error, "prior": prior.mean().item(),
-        "decoder": terms[1].item(), "terms": terms, "per_image": per_image_bits,
-    }  # fmt: skip
-
-
-def check_levels(images):
-    """Raise TypeError or ValueError unless `images` is a float batch of the 256 levels 2k/255 - 1."""
-    check_float("images", images)
-    levels = (images.double() + 1) * 127.5
-    if not torch.isfinite(levels).all() or (levels - levels.round().clamp(0, 255)).abs().max() > 0.01:
-        raise ValueError(
-            "images must hold the 256 grey levels 2k/255 - 1, k = 0..255, as `load_images` gives them: "
-            f"got other values, from {images.min():.3g} to {images.max():.3g}"
-        )
+            total += (high - low) * step
+    result = {"bits": total.mean().item(), "standard_error": (total.std() / N**0.5).item() if N > 1 else math.nan}
+    return result | {"prior": prior.mean().item(), "decoder": terms[1].item(), "terms": terms, "per_image": total}
