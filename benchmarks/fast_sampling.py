@@ -4,6 +4,7 @@
     python benchmarks/fast_sampling.py --only ancestral      # the last record: Algorithm 2 with all its 1000 steps
     python benchmarks/fast_sampling.py --only ddim --n 100   # a part of it, with fewer pictures
     python benchmarks/fast_sampling.py --list                # what there is to do
+    python benchmarks/fast_sampling.py --time                # take the seconds of all records anew (on a machine that does nothing else)
 
 Each record goes into `benchmarks/results/fast_sampling.json` as soon as it is made; a record that is already there, made
 by the same checkpoint with the same n and seed, is not made again. `--only` takes words of a record's name, as --list
@@ -66,8 +67,8 @@ def draw(model, schedule, settings, count, generator):
     return dpm_solver_sample(model, schedule, shape, steps, **common)
 
 
-def measure(model, schedule, settings, n, batch, seed):
-    """Draw n pictures in batches and return the record: how long it took, and how good they are."""
+def draw_in_batches(model, schedule, settings, n, batch, seed):
+    """`n` pictures `(n, 1, 28, 28)` in batches, and the seconds that they took."""
     device = next(model.parameters()).device
     half = settings["precision"] == "bfloat16"
     precision = torch.autocast(device.type, torch.bfloat16) if half else contextlib.nullcontext()
@@ -79,14 +80,26 @@ def measure(model, schedule, settings, n, batch, seed):
             start = time.perf_counter()
             pictures.append(draw(model, schedule, settings, min(batch, n - first), generator).cpu())
             seconds += time.perf_counter() - start
+    return torch.cat(pictures), seconds
+
+
+def timed(seconds, n, pictures):
+    """The part of a record that says how fast: `seconds` for `pictures` of them, so many for all n."""
+    speed = {"seconds": round(seconds * n / pictures, 2), "images_per_second": round(pictures / seconds, 2)}
+    return speed | {"threads": torch.get_num_threads(), "timed_pictures": pictures}
+
+
+def measure(model, schedule, settings, n, batch, seed):
+    """Draw n pictures in batches and return the record: how long it took, and how good they are."""
+    pictures, seconds = draw_in_batches(model, schedule, settings, n, batch, seed)
     reference, _ = real_features(image_features)
-    frechet = frechet_distance(image_features(torch.cat(pictures).clamp(-1, 1)), reference)
+    frechet = frechet_distance(image_features(pictures.clamp(-1, 1)), reference)
     floor = frechet_floor(n)
     evaluations = settings["steps"]  # every one of these samplers calls the model once a step
     return (
         settings
-        | {"evaluations": evaluations, "n": n, "seed": seed, "batch": batch, "threads": torch.get_num_threads()}
-        | {"seconds": round(seconds, 2), "images_per_second": round(n / seconds, 2)}
+        | {"evaluations": evaluations, "n": n, "seed": seed, "batch": batch}
+        | timed(seconds, n, n)
         | {"frechet": round(frechet, 4), "floor": round(floor, 4), "ratio": round(frechet / floor, 3)}
     )
 
@@ -131,6 +144,7 @@ def main():
     parser.add_argument("--batch", type=int, default=100, help="pictures at a time")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--only", nargs="*", default=[], help="words; all of them must be in a record's name")
+    parser.add_argument("--time", action="store_true", help="take the seconds anew, on one batch of each record")
     parser.add_argument("--list", action="store_true", help="only say what there is to do")
     options = parser.parse_args()
     digest = hashlib.sha256((data_folder() / "fashion-mnist.safetensors").read_bytes()).hexdigest()[:16]
@@ -145,7 +159,14 @@ def main():
         return
     model, schedule = load_pretrained()
     model = model.to(best_device())
-    for settings in todo:
+    for record in records if options.time else []:
+        settings = {name: record[name] for name in SETTINGS}
+        record |= timed(
+            draw_in_batches(model, schedule, settings, options.batch, options.batch, 0)[1], options.n, options.batch
+        )
+        write_results(records, digest, options.n, options.seed)
+        print(f"{name_of(record):45s} {record['seconds']:7.1f} s", flush=True)
+    for settings in [] if options.time else todo:
         record = measure(model, schedule, settings, options.n, options.batch, options.seed)
         records.append(record)
         write_results(records, digest, options.n, options.seed)

@@ -10,6 +10,8 @@ here, with the options that the library does not have because they earned nothin
 import argparse
 import json
 import math
+import os
+import platform
 import time
 from pathlib import Path
 
@@ -106,9 +108,16 @@ def train_missing(names, pictures, seed):
         print(f"{name}: {seconds:.0f} s, loss {notes['final_loss']}", flush=True)
 
 
-def measure_missing(steps=50, n=1000, seed=0):
+def machine():
+    """What the seconds were measured on."""
+    cpuinfo = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").exists() else ""
+    names = [line.split(": ", 1)[1] for line in cpuinfo.splitlines() if line.startswith("model name")]
+    return {"processor": names[0] if names else platform.machine(), "cores": os.cpu_count(), "torch": torch.__version__}
+
+
+def measure_missing(steps=20, n=1000, seed=0):
     """Draw n pictures from every checkpoint that has no record yet, and append their Fréchet distance to the results."""
-    records = json.loads(RESULTS.read_text()) if RESULTS.exists() else []
+    records = json.loads(RESULTS.read_text())["records"] if RESULTS.exists() else []
     done = {(record["run"], record["weights"]) for record in records}
     for path in sorted(RUNS.glob("*/*.safetensors")):
         if (path.parent.name, path.stem) in done:
@@ -129,7 +138,8 @@ def measure_missing(steps=50, n=1000, seed=0):
         record |= dict(frechet=distance, floor=frechet_floor(n), ratio=distance / frechet_floor(n), settings=settings)
         print(f"{record['run']}, {path.stem}: {record['ratio']:.1f} floors", flush=True)
         records.append(record)
-        RESULTS.write_text(json.dumps(records, indent=1) + "\n")
+        command = "python benchmarks/recipe.py --train, then --measure"
+        RESULTS.write_text(json.dumps({"command": command, "machine": machine(), "records": records}, indent=1) + "\n")
 
 
 if __name__ == "__main__":

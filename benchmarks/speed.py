@@ -57,10 +57,13 @@ def ranked(found, facts, options, task):
     """Measure `task` (the name of a Contestant's function) of everyone in interleaved rounds, in images a second."""
     works = {key: getattr(contestant, task) for key, contestant in found.items()}
     flop = {}
-    for key, contestant in found.items():
-        with torch.no_grad():
-            look = count_flop(contestant.look)
-        flop[key] = (look, count_flop(works[key]) / options.batch)  # which is the warm-up, too
+    for (name, precision), contestant in found.items():  # float32 first; the count is the same in any precision
+        if precision == "float32":
+            with torch.no_grad():
+                look = count_flop(contestant.look)
+            flop[name] = (look, count_flop(works[name, precision]) / options.batch)  # which is the warm-up, too
+        else:
+            works[name, precision]()  # the counter would switch autocast off in places
     for times in interleaved(works, options.rounds, options.seconds):
         rows = [
             {
@@ -68,8 +71,8 @@ def ranked(found, facts, options, task):
                 "precision": key[1],
                 "network": found[key].network,
                 "parameters": found[key].parameters,
-                "forward_flop": flop[key][0],
-                "flop": flop[key][1],  # of what is timed, for one image
+                "forward_flop": flop[key[0]][0],
+                "flop": flop[key[0]][1],  # of what is timed, for one image
                 "images_per_second": spread([options.batch / seconds for seconds in values]),
             }
             for key, values in times.items()

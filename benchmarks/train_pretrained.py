@@ -56,7 +56,7 @@ def train_with_snapshots(folder, steps, seed, start_from, learning_rate):
         model, schedule = load_checkpoint(start_from) if start_from else (UNet(), NoiseSchedule(linear_betas(1000)))
         model = model.to(best_device()).requires_grad_(True)
         precision, _ = choose_precision(model, schedule, images, 64)
-        state = TrainingState(model, schedule, steps, learning_rate=learning_rate, precision=precision, seed=seed)
+        state = TrainingState(model, schedule, steps, 64, learning_rate=learning_rate, precision=precision, seed=seed)
     kept, start, first = snapshot_steps(steps), time.perf_counter(), state.step
     log = folder / "sittings.jsonl"
 

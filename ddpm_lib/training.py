@@ -55,7 +55,7 @@ class TrainingState:
     come from one generator with `seed`. `network` is what a step calls: the model, or its wrapper among several processes.
     """
 
-    def __init__(self, model, schedule, steps, batch_size=64, learning_rate=2e-3, precision="float32", seed=0):
+    def __init__(self, model, schedule, steps, batch_size=32, learning_rate=2e-3, precision="float32", seed=0):
         if precision not in ("float32", "bfloat16"):
             raise ValueError(f"precision must be 'float32' or 'bfloat16', got {precision!r}")
         if not all(isinstance(count, int) and count >= 1 for count in (steps, batch_size)):
@@ -96,11 +96,17 @@ def mean_over_processes(number):
     return total.item() / count
 
 
+def stratified_times(count, T, generator=None):
+    """`count` times, int64 `(count,)` in 1..T, rising: one drawn from each of `count` equal slices of 1..T, so each is uniform over all."""
+    within = torch.rand(count, dtype=torch.float64, generator=generator)
+    return 1 + ((torch.arange(count) + within) * T / count).long().clamp(max=T - 1)
+
+
 def draw_batch(state, images):
     """Lines 2 to 4 of Algorithm 1, drawn for the whole batch: this process's slice of `(x_0, t, noise)`."""
     count, generator = state.settings["batch_size"], state.generator
     x_0 = images[torch.randint(len(images), (count,), generator=generator)]
-    t = torch.randint(1, state.schedule.T + 1, (count,), generator=generator)
+    t = stratified_times(count, state.schedule.T, generator)
     noise = torch.randn(x_0.shape, generator=generator)
     rank, processes = place()
     mine = slice(rank * count // processes, (rank + 1) * count // processes)
@@ -450,7 +456,7 @@ def parse_arguments(arguments=None):
     add("--channels", type=int, choices=(1, 3), help="for a folder: 1 is grey, 3 is RGB (default: 1)")
     add("--minutes", type=positive(float), default=10, help=f"time to train, turned into steps at the start {default}")
     add("--images", type=positive(int), help="train on this many images, instead of for --minutes")
-    add("--batch-size", type=positive(int), default=64, help=f"images a step, over all processes {default}")
+    add("--batch-size", type=positive(int), default=32, help=f"images a step, over all processes {default}")
     add("--learning-rate", type=positive(float), default=2e-3, help=f"the highest one of the run {default}")
     add("--precision", choices=("float32", "bfloat16"), help="(default: the faster one, as measured)")
     add("--compile", action="store_true", help="compile the network first, which takes a while; for a GPU")
@@ -488,7 +494,7 @@ def start_training(images, options):
 
 def steps_between_looks(steps, batch_size, calls=16 * 50):
     """A fifth of the run, or more where `calls` of the network would take more than `PICTURES` of the time in between."""
-    return max(steps // 5, math.ceil(calls / PICTURES / (3 * batch_size)))
+    return max(math.ceil(steps / 5), math.ceil(calls / PICTURES / (3 * batch_size)))
 
 
 def take_a_look(state, folder, image_shape):

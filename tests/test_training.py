@@ -32,6 +32,7 @@ from ddpm_lib.training import (
     resume,
     save_checkpoint,
     save_training_state,
+    stratified_times,
     train,
     train_step,
 )
@@ -193,6 +194,18 @@ def test_the_times_and_the_noise_of_a_batch_do_not_depend_on_the_number_of_proce
         generators.append(state.generator.get_state())
     assert all(torch.equal(torch.cat(parts), all_of_it) for *parts, all_of_it in zip(*halves, whole, strict=True))
     assert torch.equal(*generators)
+
+
+@pytest.mark.parametrize(("count", "T"), [(32, 1000), (7, 100), (64, 10)])
+def test_stratified_times_are_uniform_and_spread_over_each_batch(count, T):
+    """One t from each of `count` equal slices; over many batches every t is as frequent as any other."""
+    generator = seeded()
+    times = torch.stack([stratified_times(count, T, generator) for _ in range(4000)])
+    edges = torch.arange(count + 1, dtype=torch.float64) * T / count
+    assert (times > edges[:-1]).all() and (times - 1 < edges[1:]).all() and times.min() == 1 and times.max() == T
+    expected = times.numel() / T
+    counts = torch.bincount(times.flatten(), minlength=T + 1)[1:]
+    assert (counts - expected).abs().max() < 6 * expected**0.5
 
 
 def test_a_batch_that_does_not_split_evenly_is_refused(monkeypatch):
