@@ -216,22 +216,11 @@ SETTINGS = {  # name -> (type, value, value with --quick, meaning)
 
 def parse_arguments(arguments=None):
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument(
-        "--sections",
-        nargs="*",
-        choices=SECTIONS,
-        default=list(SECTIONS),
-        metavar="SECTION",
-        help=f"any of {', '.join(SECTIONS)} (default: all)",
-    )
-    parser.add_argument(
-        "--peers",
-        nargs="*",
-        choices=PEERS,
-        default=list(PEERS),
-        metavar="PEER",
-        help=f"any of {', '.join(PEERS)} (default: all)",
-    )
+    for name, choices in (("section", SECTIONS), ("peer", PEERS)):
+        about = f"any of {', '.join(choices)} (default: all)"
+        parser.add_argument(
+            f"--{name}s", nargs="*", choices=choices, default=list(choices), metavar=name.upper(), help=about
+        )
     for name, (kind, full, _, meaning) in SETTINGS.items():
         parser.add_argument(f"--{name}", type=kind, help=f"{meaning} (default: {full})")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads(), help="(default: %(default)s)")
