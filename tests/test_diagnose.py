@@ -1,0 +1,39 @@
+"""The helper behind every diagnosis: right answers pass, known mistakes are named, unknown ones are measured."""
+
+import pytest
+import torch
+from conftest import seeded
+
+from tools.diagnose import explain, explain_moments
+
+
+def test_right_answers_pass_in_any_form():
+    explain("x", 0.5, 0.5)
+    explain("x", [1.0, 2.0], torch.tensor([1.0, 2.0]))
+    explain("x", torch.tensor(0.5), 0.5, {"halved": 0.5})  # the right value wins over a mistake like it
+
+
+def test_a_known_mistake_is_named_and_an_unknown_one_measured():
+    with pytest.raises(AssertionError, match="^the spread: a square root is missing$"):
+        explain("the spread", 0.02, 0.02**0.5, {"a square root is missing": 0.02})
+    with pytest.raises(AssertionError, match=r"^the spread should be 0.1414, yours is 0.5$"):
+        explain("the spread", 0.5, 0.02**0.5, {"a square root is missing": 0.02})
+    with pytest.raises(AssertionError, match=r"x should be 2 at index \(0, 1\), yours is 3"):
+        explain("x", [[1, 3]], [[1, 2]])
+
+
+@pytest.mark.parametrize(
+    "got, said", [(None, "is None"), (float("nan"), "NaN"), ([1.0], r"shape \(\), yours has \(1,\)")]
+)
+def test_no_answer_nan_and_a_wrong_shape_are_said(got, said):
+    with pytest.raises(AssertionError, match=said):
+        explain("x", got, 1.0)
+
+
+def test_moments_name_the_mistake_that_has_them():
+    x = 0.3 * torch.randn(50_000, generator=seeded())
+    explain_moments("x", x, 0, 0.09)
+    with pytest.raises(AssertionError, match="variance 0.0081, expected 0 and 0.09: the variance stands"):
+        explain_moments("x", 0.3 * x, 0, 0.09, {"the variance stands where its root belongs": (0, 0.3**2 * 0.09)})
+    with pytest.raises(AssertionError, match="^x has mean 0.9979"):
+        explain_moments("x", x + 1, 0, 0.09)
