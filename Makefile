@@ -16,6 +16,7 @@ setup: .venv/installed  ## create .venv and install everything
 	$(PYTHON) -m venv .venv || { echo "python3 -m venv failed: on Debian and Ubuntu, install the package python3-venv"; rm -rf .venv; exit 1; }
 	$(BIN)/python -m pip install --quiet uv
 	UV_COMPILE_BYTECODE=1 $(BIN)/uv pip install --python $(BIN)/python -c constraints.txt -e '.[dev]'
+	@$(BIN)/jupyter labextension disable --level=sys_prefix @jupyterlab/apputils-extension:announcements 2>/dev/null  # no question about news
 	@touch $@
 
 lab: setup  ## open JupyterLab on the notebooks (PORT=…, BROWSER=none to open no window)
