@@ -26,9 +26,9 @@ def execute(path):
 
 
 def is_fleeting(output):
-    """Whether an output is a widget, which is blank without its kernel, or a progress bar, which rewrites its line."""
+    """Whether an output is a widget, which is blank without its kernel, or a piece of a progress bar, which rewrites its line."""
     widget = "application/vnd.jupyter.widget-view+json" in output.get("data", {})
-    return widget or (output.get("name") == "stderr" and "\r" in output.text)
+    return widget or (output.get("name") == "stderr" and ("\r" in output.text or not output.text.strip()))
 
 
 def merge_streams(outputs):
