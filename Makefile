@@ -15,17 +15,21 @@ setup: .venv/installed  ## create .venv and install everything
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "this needs Python 3.11 or newer, and $(PYTHON) is " + sys.version.split()[0] + ": try make PYTHON=python3.12")'
 	$(PYTHON) -m venv .venv || { echo "python3 -m venv failed: on Debian and Ubuntu, install the package python3-venv"; rm -rf .venv; exit 1; }
 	$(BIN)/python -m pip install --quiet uv
-	UV_COMPILE_BYTECODE=1 $(BIN)/uv pip install --python $(BIN)/python -c constraints.txt -e '.[dev]'
+	$(BIN)/uv pip install --python $(BIN)/python -c constraints.txt -e '.[dev]'
 	@$(BIN)/jupyter labextension disable --level=sys_prefix @jupyterlab/apputils-extension:announcements 2>/dev/null  # no question about news
+	@touch $@
+.venv/compiled: .venv/installed  # Python would do this one file at a time, at the first import
+	@$(BIN)/python -m compileall -qq -j 0 .venv/lib || true
 	@touch $@
 
 lab: setup  ## open JupyterLab on the notebooks (PORT=…, BROWSER=none to open no window)
+	@nice $(MAKE) -s .venv/compiled >/dev/null 2>&1 &  # while you read
 	@$(BIN)/jupyter trust notebooks/*.ipynb >/dev/null
 	$(BIN)/jupyter lab --port=$(PORT) $(if $(filter 0,$(shell id -u)),--allow-root) \
 		$(if $(filter none,$(BROWSER)),--no-browser,$(if $(BROWSER),--browser='$(BROWSER)')) \
 		--ServerApp.root_dir='$(CURDIR)' --LabApp.default_url=/lab/tree/notebooks/$(NOTEBOOK)
 
-test: setup  ## run the whole test suite, offline
+test: .venv/compiled  ## run the whole test suite, offline
 	$(BIN)/python -m pytest
 
 export: setup  ## notebooks -> ddpm_lib
