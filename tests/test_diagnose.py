@@ -30,6 +30,14 @@ def test_no_answer_nan_and_a_wrong_shape_are_said(got, said):
         explain("x", got, 1.0)
 
 
+@pytest.mark.parametrize("got", [0.5, float("nan"), [1.0]])
+def test_a_hint_ends_every_message_about_an_unknown_mistake(got):
+    with pytest.raises(AssertionError, match="is a root missing[?]$"):
+        explain("x", got, 1.0, {"doubled": 2.0}, hint="is a root missing?")
+    with pytest.raises(AssertionError, match="^x: doubled$"):
+        explain("x", 2.0, 1.0, {"doubled": 2.0}, hint="is a root missing?")
+
+
 def test_moments_name_the_mistake_that_has_them():
     x = 0.3 * torch.randn(50_000, generator=seeded())
     explain_moments("x", x, 0, 0.09)

@@ -22,10 +22,11 @@ def same(got, right, tolerance):
     return got.shape == right.shape and torch.allclose(got, right, rtol=tolerance, atol=tolerance)
 
 
-def explain(what, got, right, mistakes=None, tolerance=1e-6):
+def explain(what, got, right, mistakes=None, tolerance=1e-6, hint=""):
     """Assert that `got` is `right`, numbers or tensors, within `tolerance`; `what` names the value in the message.
 
     `mistakes` maps a sentence to the value which that mistake gives; when `got` is one of these, the sentence is the message.
+    Any other wrong value is measured, and `hint` says where to look.
     """
     if got is not None and same(got, right, tolerance):
         return
@@ -33,13 +34,14 @@ def explain(what, got, right, mistakes=None, tolerance=1e-6):
     got, right = as_numbers(got), as_numbers(right)
     for mistake, value in (mistakes or {}).items():
         assert not same(got, value, tolerance), f"{what}: {mistake}"
-    assert got.shape == right.shape, f"{what} should have shape {tuple(right.shape)}, yours has {tuple(got.shape)}"
-    assert torch.isfinite(got).all(), f"{what} holds NaN or infinity"
+    hint = f": {hint}" if hint else ""
+    shapes = f"should have shape {tuple(right.shape)}, yours has {tuple(got.shape)}"
+    assert got.shape == right.shape, f"{what} {shapes}{hint}"
+    assert torch.isfinite(got).all(), f"{what} holds NaN or infinity{hint}"
     worst = (got - right).abs().argmax()
     place = f" at index {tuple(int(i) for i in torch.unravel_index(worst, got.shape))}" if got.ndim else ""
-    raise AssertionError(
-        f"{what} should be {short(right.flatten()[worst])}{place}, yours is {short(got.flatten()[worst])}"
-    )
+    values = f"should be {short(right.flatten()[worst])}{place}, yours is {short(got.flatten()[worst])}"
+    raise AssertionError(f"{what} {values}{hint}")
 
 
 def explain_moments(what, drawn, mean, variance, mistakes=None):
