@@ -6,10 +6,12 @@ import subprocess
 import sys
 import tomllib
 
+import numpy as np
 import pytest
 import yaml
 from conftest import ROOT
 from packaging.requirements import Requirement
+from PIL import Image
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("[0-9][0-9]_*.ipynb"))
@@ -70,6 +72,27 @@ def test_readme_has_every_notebook_and_only_real_links():
         assert f"notebooks/{path.name}" in readme, f"the table lacks {path.name}"
     for link in re.findall(r"\]\((?!https?://|#)([^)#]+)", readme) + re.findall(r'src="(?!https?://)([^"]+)"', readme):
         assert (ROOT / link).exists(), link
+
+
+def test_the_first_picture_moves_from_noise_to_garments():
+    """Under 2 MB, endless, with alternative text, and a still one for those who asked for less motion."""
+    readme = (ROOT / "README.md").read_text()
+    alt, still = (
+        re.search(r'<img src="docs/from_noise.gif" alt="(.*?)"', readme),
+        'reduce)" srcset="docs/from_noise.png',
+    )
+    assert alt and len(alt.group(1)) > 20 and still in readme and (ROOT / "docs" / "from_noise.png").exists()
+    path = ROOT / "docs" / "from_noise.gif"
+    assert path.stat().st_size < 2e6
+    with Image.open(path) as movie:
+        assert movie.n_frames > 20 and movie.info["loop"] == 0
+        first = np.asarray(movie.convert("L"), dtype=float)[:260]
+        movie.seek(movie.n_frames - 1)
+        last = np.asarray(movie.convert("L"), dtype=float)[:260]
+    grain = [
+        np.abs(np.diff(picture[1::3, 1::3], axis=1)).mean() for picture in (first, last)
+    ]  # one screen pixel of each
+    assert grain[0] > 2 * grain[1], "noise differs from pixel to pixel, garments are smooth"
 
 
 def test_every_make_target_of_the_readme_exists():
