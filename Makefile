@@ -6,7 +6,7 @@ PORT ?= 8888
 BROWSER ?=
 NOTEBOOK ?= 00_start_here.ipynb
 
-.PHONY: help setup lab test export notebooks train bench constraints clean
+.PHONY: help setup lab test export notebooks train bench site constraints clean
 help:
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
 
@@ -45,6 +45,10 @@ bench: setup  ## measure the speed beside other libraries, about ten minutes (AR
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python -c constraints.txt -e '.[dev,bench]' || echo "the other libraries could not be installed: measuring without them"
 	$(BIN)/python benchmarks/speed.py $(ARGS)
 	$(BIN)/python benchmarks/gpu.py
+
+site: setup  ## build the rendered pages into build/site, for any file server
+	$(BIN)/python -m tools.site
+	@echo 'build/site is ready: $(BIN)/python -m http.server -d build/site'
 
 constraints: setup  ## resolve the pins in constraints.txt anew
 	$(BIN)/uv pip compile pyproject.toml --extra dev --extra bench --universal --upgrade --no-header --no-annotate --quiet -o constraints.txt

@@ -1,0 +1,33 @@
+// A copy button on every block of code, and blocks that scroll can be reached with the keyboard.
+function copy(text) {
+  if (navigator.clipboard) return navigator.clipboard.writeText(text);
+  const area = document.body.appendChild(document.createElement("textarea")); // a page that did not come by https
+  area.value = text;
+  area.select();
+  document.execCommand("copy");
+  area.remove();
+}
+
+for (const block of document.querySelectorAll("div.cell_input div.highlight, details div.highlight")) {
+  const button = document.createElement("button");
+  button.className = "copy";
+  button.type = "button";
+  button.textContent = "Copy";
+  button.setAttribute("aria-label", "Copy this code");
+  button.onclick = async () => {
+    await copy(block.querySelector("pre").textContent);
+    button.textContent = "Copied";
+    setTimeout(() => (button.textContent = "Copy"), 2000);
+  };
+  block.append(button);
+}
+
+function reachable() {
+  for (const box of document.querySelectorAll("pre, div.math, .table-wrapper")) {
+    if (box.scrollWidth > box.clientWidth) box.tabIndex = 0;
+    else box.removeAttribute("tabindex");
+  }
+}
+addEventListener("resize", reachable);
+addEventListener("toggle", reachable, true);
+reachable();
