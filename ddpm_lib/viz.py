@@ -2,6 +2,7 @@
 """Looking at pictures: a row of images, a captioned figure, and a scrubber that needs no kernel."""
 
 import base64
+import gc
 import html
 import io
 import json
@@ -10,6 +11,9 @@ import re
 import matplotlib.pyplot as plt
 import numpy as np
 import torch
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 from PIL import Image
 
 
@@ -64,26 +68,75 @@ def plot_frames(draw, values, figsize=(6, 3), dpi=80):
     return pixels[:, None].float() / 127.5 - 1
 
 
-def live_figure(draw, figsize=(6, 3), dpi=80, **controls):
+class LiveFigure:
+    """A picture that follows its controls, as `live_figure` makes it; `box` is the widget, `picture` the part that changes."""
+
+    def __init__(self, draw, figsize, dpi, alt, controls):
+        import ipywidgets
+
+        self.draw, self.alt, self.controls = draw, alt, controls
+        self.canvas, self.places = FigureCanvasAgg(Figure(figsize=figsize, dpi=dpi)), {}
+        self.picture = ipywidgets.Image(format="png", layout={"align_self": "flex-start"})  # in its own size
+        self.box = ipywidgets.VBox([*controls.values(), self.picture])
+        self.redraw()
+        for control in controls.values():
+            control.observe(self.redraw, "value")
+
+    def _repr_mimebundle_(self, include=None, exclude=None):
+        """The widget, and a still picture beside it: a viewer that has no kernel to ask shows the picture."""
+        text = f"{self.alt} ({', '.join(f'{name} = {control.value}' for name, control in self.controls.items())})"
+        still = f'<img class="ddpm-live-still" alt="{html.escape(text)}" src="{png_url(self.pixels())}">'
+        view = {"version_major": 2, "version_minor": 0, "model_id": self.box.model_id}
+        return {
+            "application/vnd.jupyter.widget-view+json": view,
+            "text/html": f"{still}<p><em>A still picture: its controls need a running kernel.</em></p>",
+            "text/plain": text,
+        }
+
+    def pixels(self):
+        """What `draw` makes of the controls' present values, uint8 `(H, W, 3)`."""
+        figure = self.canvas.figure
+        for axes in figure.axes:  # clear() would first reset them all, at the price of making new ones
+            figure.delaxes(axes)
+        figure.clear()
+        figure.set_layout_engine("constrained")
+        with plt.rc_context({"axes.titley": 1.0}):  # else all tick labels are measured to find a place for the title
+            self.draw(figure, **{name: control.value for name, control in self.controls.items()})
+            if isinstance(figure.get_layout_engine(), ConstrainedLayoutEngine):  # `draw` has set no places of its own
+                self.lay_out(figure)
+            self.canvas.draw()
+        return np.asarray(self.canvas.buffer_rgba())[..., :3]
+
+    def lay_out(self, figure):
+        """Give the axes the places that fitted the first picture with as many: fitting takes as long as drawing."""
+        count = len(figure.axes)
+        if count not in self.places:
+            figure.get_layout_engine().execute(figure)
+            self.places[count] = [axes.get_position(original=True) for axes in figure.axes]
+        figure.set_layout_engine("none")
+        for axes, place in zip(figure.axes, self.places[count], strict=True):
+            axes.set_position(place)
+
+    def redraw(self, _=None):
+        """Show the picture for the controls' present values."""
+        collecting = gc.isenabled()
+        gc.disable()  # a full collection in mid-picture takes longer than the picture
+        try:
+            buffer = io.BytesIO()
+            Image.fromarray(self.pixels()).save(buffer, "PNG", compress_level=1)
+            self.picture.value = buffer.getvalue()
+        finally:
+            if collecting:
+                gc.enable()
+            gc.collect(0)  # the axes of the picture before
+
+
+def live_figure(draw, figsize=(6, 3), dpi=80, alt="A picture that follows its controls", **controls):
     """A picture that follows its controls: `draw(figure, **values)` is called anew whenever one of the ipywidgets `controls`,
-    given by the name of the argument it sets, moves. Needs a kernel; returns a widget that Jupyter displays.
+    given by the name of the argument it sets, moves. Returns a `LiveFigure`, which Jupyter displays. It needs a kernel;
+    without one, readers see the first picture, and `alt` is its text.
     """
-    import ipywidgets
-
-    picture = ipywidgets.Image(format="png")
-
-    def redraw(_=None):
-        figure = plt.figure(figsize=figsize, dpi=dpi, layout="constrained")
-        draw(figure, **{name: control.value for name, control in controls.items()})
-        buffer = io.BytesIO()
-        figure.savefig(buffer, format="png")
-        plt.close(figure)
-        picture.value = buffer.getvalue()
-
-    for control in controls.values():
-        control.observe(redraw, "value")
-    redraw()
-    return ipywidgets.VBox([*controls.values(), picture])
+    return LiveFigure(draw, figsize, dpi, alt, controls)
 
 
 def frame_pixels(frames):

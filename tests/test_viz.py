@@ -1,6 +1,7 @@
 """The pictures: what the scrubber holds is what it was given, and it stands without scripts, kernel or network."""
 
 import base64
+import gc
 import html
 import io
 import json
@@ -76,19 +77,85 @@ def test_plot_frames_feed_the_scrubber():
     assert plt.get_fignums() == []
 
 
-def test_live_figure_redraws_when_a_control_moves():
+def live_plot(draw=None, **extra):
+    """A live figure of one slider, and the values that it has drawn."""
     ipywidgets = pytest.importorskip("ipywidgets")
     seen = []
 
-    def draw(figure, t):
+    def line(figure, t):
         seen.append(t)
         figure.subplots().plot([0, t])
 
     slider = ipywidgets.IntSlider(value=1, min=0, max=10)
-    box = live_figure(draw, t=slider)
-    before = box.children[-1].value
+    return live_figure(draw or line, t=slider, **extra), slider, seen
+
+
+def read_png(data):
+    return np.asarray(Image.open(io.BytesIO(data)).convert("RGB")).astype(int)
+
+
+def test_live_figure_redraws_when_a_control_moves():
+    live, slider, seen = live_plot()
+    before = live.picture.value
     slider.value = 7
-    assert seen == [1, 7] and box.children[-1].value != before and plt.get_fignums() == []
+    assert seen == [1, 7] and live.picture.value != before and plt.get_fignums() == []
+    assert live.box.children == (slider, live.picture)
+
+
+def test_live_figure_shows_the_same_picture_for_the_same_values():
+    """Nothing of the picture before stays, although the figure is used again; the collector is on again, too."""
+    live, slider, _ = live_plot()
+    first = live.picture.value
+    for value in (7, 3, 1):
+        slider.value = value
+    assert live.picture.value == first and gc.isenabled()
+
+
+def test_live_figure_fits_its_axes_once_and_leaves_places_by_hand_alone():
+    def two(figure, t):
+        for axes in figure.subplots(1, 2):
+            axes.set_ylabel("one\ntwo" * (1 + 9 * (t == 5)))
+
+    def by_hand(figure, t):
+        figure.set_layout_engine("none")
+        figure.add_axes([0.5, 0.5, 0.1 + t / 100, 0.25])
+
+    live, slider, _ = live_plot(two)
+    places = [axes.get_position().bounds for axes in live.canvas.figure.axes]
+    slider.value = 5
+    assert [axes.get_position().bounds for axes in live.canvas.figure.axes] == places
+    live, slider, _ = live_plot(by_hand)
+    slider.value = 5
+    assert live.canvas.figure.axes[0].get_position().bounds == pytest.approx((0.5, 0.5, 0.15, 0.25))
+
+
+def test_live_figure_survives_a_picture_that_fails():
+    def fragile(figure, t):
+        if t == 5:
+            raise ValueError("no picture for 5")
+        figure.subplots().plot([0, t])
+
+    live, slider, _ = live_plot(fragile)
+    before = live.picture.value
+    with pytest.raises(ValueError, match="no picture for 5"):
+        slider.value = 5
+    assert live.picture.value == before and gc.isenabled()
+    slider.value = 6
+    assert live.picture.value != before
+
+
+def test_live_figure_leaves_a_still_picture_for_those_without_a_kernel():
+    live, slider, _ = live_plot(alt='A "line" <b>that</b> climbs')
+    slider.value = 4
+    bundle = live._repr_mimebundle_()
+    assert bundle["application/vnd.jupyter.widget-view+json"]["model_id"] == live.box.model_id
+    (alt, still), *more = re.findall(
+        r'<img [^>]*alt="([^"]*)" src="data:image/png;base64,([^"]+)"', bundle["text/html"]
+    )
+    assert html.unescape(alt) == 'A "line" <b>that</b> climbs (t = 4)' and "<b>" not in bundle["text/html"] and not more
+    shown, kept = read_png(live.picture.value), read_png(base64.b64decode(still))
+    assert shown.shape == kept.shape and abs(shown - kept).mean() < 2, "the palette may differ a little, no more"
+    assert "script" not in bundle["text/html"] and "http" not in bundle["text/html"]
 
 
 def test_show_images_draws_one_axis_an_image(garments):

@@ -25,9 +25,12 @@ def execute(path):
     return clean(notebook)
 
 
+WIDGET = "application/vnd.jupyter.widget-view+json"
+
+
 def is_fleeting(output):
-    """Whether an output is a widget, which is blank without its kernel, or a piece of a progress bar, which rewrites its line."""
-    widget = "application/vnd.jupyter.widget-view+json" in output.get("data", {})
+    """Whether an output is a widget without a still picture, or a piece of a progress bar, which rewrites its line."""
+    widget = WIDGET in output.get("data", {}) and "text/html" not in output.data
     return widget or (output.get("name") == "stderr" and ("\r" in output.text or not output.text.strip()))
 
 
@@ -54,6 +57,7 @@ def clean(notebook):
             cell.outputs = [output for output in cell.outputs if not is_fleeting(output)]
             cell.outputs = merge_streams(cell.outputs)
         for output in cell.get("outputs", []):
+            output.get("data", {}).pop(WIDGET, None)  # blank without its kernel: its still picture stays
             if "image/png" in output.get("data", {}):
                 output.data.pop("text/plain", None)  # "<Figure size … with 2 Axes>" says nothing
     return notebook
