@@ -5,8 +5,11 @@ PORT ?= 8888
 # a browser's command, or "none" to only print the address
 BROWSER ?=
 NOTEBOOK ?= 00_start_here.ipynb
+# the learner's own copy, and the folder that make lab opens
+WORKSPACE ?= $(CURDIR)/workspace
+FOLDER ?= $(CURDIR)
 
-.PHONY: help setup lab test export notebooks train bench site constraints clean
+.PHONY: help setup lab test export notebooks train bench site exercises workspace grade constraints clean
 help:
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
 
@@ -24,10 +27,10 @@ setup: .venv/installed  ## create .venv and install everything
 
 lab: setup  ## open JupyterLab on the notebooks (PORT=…, BROWSER=none to open no window)
 	@nice $(MAKE) -s .venv/compiled >/dev/null 2>&1 &  # while you read
-	@$(BIN)/jupyter trust notebooks/*.ipynb >/dev/null
+	@$(BIN)/jupyter trust '$(FOLDER)'/notebooks/*.ipynb >/dev/null
 	$(BIN)/jupyter lab --port=$(PORT) $(if $(filter 0,$(shell id -u)),--allow-root) \
 		$(if $(filter none,$(BROWSER)),--no-browser,$(if $(BROWSER),--browser='$(BROWSER)')) \
-		--ServerApp.root_dir='$(CURDIR)' --LabApp.default_url=/lab/tree/notebooks/$(NOTEBOOK)
+		--ServerApp.root_dir='$(FOLDER)' --LabApp.default_url=/lab/tree/notebooks/$(NOTEBOOK)
 
 test: .venv/compiled  ## run the whole test suite, offline
 	$(BIN)/python -m pytest
@@ -49,6 +52,17 @@ bench: setup  ## measure the speed beside other libraries, about ten minutes (AR
 site: setup  ## build the rendered pages into build/site, for any file server
 	$(BIN)/python -m tools.site
 	@echo 'build/site is ready: $(BIN)/python -m http.server -d build/site'
+
+exercises: setup  ## write workspace/, to rebuild the library yourself; keeps what is there
+	@$(BIN)/python -m tools.exercises '$(WORKSPACE)'
+	@echo 'Next: make workspace opens its first notebook in JupyterLab, and make grade says how far you are.'
+
+workspace: exercises  ## open JupyterLab on your workspace (NOTEBOOK=02_noise_schedule.ipynb)
+	@$(MAKE) -s lab FOLDER='$(WORKSPACE)' NOTEBOOK=$(if $(filter file,$(origin NOTEBOOK)),01_forward_diffusion.ipynb,$(NOTEBOOK))
+
+grade: setup  ## say how far your workspace is, and which mistakes it holds (ARGS="-k posterior")
+	@test -d '$(WORKSPACE)' || { echo 'There is no workspace yet: make exercises writes it.'; exit 1; }
+	@cd '$(WORKSPACE)' && '$(CURDIR)/$(BIN)/python' -m pytest $(ARGS)
 
 constraints: setup  ## resolve the pins in constraints.txt anew
 	$(BIN)/uv pip compile pyproject.toml --extra dev --extra bench --universal --upgrade --no-header --no-annotate --quiet -o constraints.txt

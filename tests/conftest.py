@@ -1,5 +1,6 @@
 """What all tests share. The tests never reach the network, and they test the package of this clone."""
 
+import os
 import socket
 from pathlib import Path
 
@@ -10,8 +11,9 @@ import ddpm_lib
 from ddpm_lib.data import load_images
 from ddpm_lib.schedule import NoiseSchedule, linear_betas
 
-ROOT = Path(__file__).resolve().parent.parent
-assert Path(ddpm_lib.__file__).resolve().parent == ROOT / "ddpm_lib", (
+CLONE = Path(__file__).resolve().parent.parent
+ROOT = Path(os.environ.get("DDPM_WORKSPACE", CLONE))  # whose ddpm_lib is tested: the grader sets a learner's workspace
+assert Path(ddpm_lib.__file__).resolve().parent == ROOT.resolve() / "ddpm_lib", (
     f"another ddpm_lib is in the way: {ddpm_lib.__file__}"
 )
 

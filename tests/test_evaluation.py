@@ -6,7 +6,7 @@ import math
 
 import pytest
 import torch
-from conftest import ROOT, seeded
+from conftest import CLONE, ROOT, seeded
 
 from ddpm_lib.data import load_images
 from ddpm_lib.evaluation import (
@@ -363,7 +363,7 @@ def test_bits_of_pictures_repeat_with_the_seed_and_leave_the_model_as_it_was(gar
 def test_committed_results_were_made_with_the_shipped_checkpoint():
     """After a new checkpoint: benchmarks/evaluate_pretrained.py --keep and benchmarks/bits_per_dim.py."""
     digest = hashlib.sha256((ROOT / "data" / "fashion-mnist.safetensors").read_bytes()).hexdigest()[:16]
-    results = ROOT / "benchmarks" / "results"
+    results = CLONE / "benchmarks" / "results"
     kept, notes = read_safetensors(results / "samples.safetensors", "samples")
     assert json.loads(notes["checkpoint"]) == digest and kept["pixels"].dtype == torch.uint8
     assert json.loads((results / "bits_per_dim.json").read_text())["checkpoint"] == digest

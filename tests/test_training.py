@@ -11,7 +11,7 @@ import time
 
 import pytest
 import torch
-from conftest import ROOT, seeded
+from conftest import CLONE, ROOT, seeded
 from matplotlib import cbook
 from PIL import Image
 from torch.nn import functional as F
@@ -126,7 +126,7 @@ print("done", flush=True)
 
 
 def start_child(path):
-    code = CHILD.format(root=str(ROOT), tests=str(ROOT / "tests"))
+    code = CHILD.format(root=str(ROOT), tests=str(CLONE / "tests"))
     child = subprocess.Popen([sys.executable, "-c", code, str(path)], stdout=subprocess.PIPE, text=True)
     assert child.stdout.readline() == "started\n"
     return child

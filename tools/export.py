@@ -119,10 +119,15 @@ def export_from_kernel(name):
     """Export notebook `name` as this kernel ran it, saved or not. Nothing is written by tests, nor if the code does not run."""
     from IPython import get_ipython
 
+    import ddpm_lib
+
+    root = (
+        Path(ddpm_lib.__file__).resolve().parent.parent
+    )  # of the library that this kernel imports, so a workspace's own
     history = get_ipython().history_manager.input_hist_raw
     texts = {
-        ROOT / "ddpm_lib" / f"{module}.py": text
-        for module, text in module_texts(ROOT / "notebooks" / f"{name}.ipynb", history).items()
+        root / "ddpm_lib" / f"{module}.py": text
+        for module, text in module_texts(root / "notebooks" / f"{name}.ipynb", history).items()
     }
     changed = out_of_step(texts)
     for path, text in texts.items():
