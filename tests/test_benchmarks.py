@@ -193,3 +193,46 @@ def test_committed_results_say_how_and_where_they_were_made(path):
         text = path.read_text()
     for what in ('"command"', '"machine"', "torch", "python benchmarks/"):
         assert what in text, f"{path.name} has no {what}"
+
+
+def test_patients_of_the_bug_clinic_differ_from_the_healthy_only_by_their_disease(garments):
+    """The healthy sampler is Algorithm 2 where the steps are 1; each sick one is the healthy one but for its disease."""
+    import bug_clinic
+
+    from ddpm_lib.loss import GaussianMixtureDenoiser
+    from ddpm_lib.sampling import sample
+    from ddpm_lib.schedule import NoiseSchedule, linear_betas
+
+    schedule = NoiseSchedule(linear_betas(40))
+    toy = GaussianMixtureDenoiser([-0.8, 0.5], [0.1, 0.1], [0.5, 0.5], schedule)
+
+    def end(sampler, times):
+        generator = torch.Generator().manual_seed(0)
+        x_T = torch.randn(6, 1, generator=generator)
+        return list(sampler(toy, schedule, x_T, times, generator))
+
+    whole = list(range(40, -1, -1))
+    expected = sample(toy, schedule, (6, 1), torch.Generator().manual_seed(0), progress=False)
+    assert torch.allclose(end(bug_clinic.healthy_sampler, whole)[-1][1], expected, atol=1e-5)
+    assert torch.equal(end(bug_clinic.sampler_2, whole)[-1][1], end(bug_clinic.healthy_sampler, whole)[-2][1])
+    assert torch.equal(end(bug_clinic.sampler_1, whole)[-2][1], end(bug_clinic.healthy_sampler, whole)[-2][1])
+    assert not torch.isfinite(end(bug_clinic.sampler_12, whole)[-1][1]).any()
+    assert torch.allclose(end(bug_clinic.sampler_13, whole)[-1][1], expected, atol=1e-4), "no disease at a stride of 1"
+
+
+def test_bug_clinic_trains_saves_and_loads_its_patients(tmp_path, run, garments):
+    import bug_clinic
+
+    out = tmp_path / "clinic.safetensors"
+    assert bug_clinic.read_results(out) == ({}, {})
+    run("bug_clinic.py", "--only", "healthy", "--steps", 2, "--out", out)
+    run("bug_clinic.py", "--only", "patient 8", "patient 11", "--steps", 2, "--out", out)
+    (model, schedule, losses), (average, _, same_losses) = (
+        bug_clinic.load_trained(n, out) for n in ("healthy", "patient 8")
+    )
+    assert torch.equal(losses, same_losses) and len(losses) == 2, "patient 8 differs only in its average"
+    assert not torch.equal(model.stem.weight, average.stem.weight)
+    assert schedule.alpha_bars[-1] < 1e-3 < bug_clinic.load_trained("patient 11", out)[1].alpha_bars[-1]
+    assert model(garments[:2], 5).shape == (2, 1, 28, 28)
+    with pytest.raises(SystemExit):
+        run("bug_clinic.py", "--only", "patient 99")
