@@ -32,8 +32,15 @@ lab: setup  ## open JupyterLab on the notebooks (PORT=…, BROWSER=none to open 
 		$(if $(filter none,$(BROWSER)),--no-browser,$(if $(BROWSER),--browser='$(BROWSER)')) \
 		--ServerApp.root_dir='$(FOLDER)' --LabApp.default_url=/lab/tree/notebooks/$(NOTEBOOK)
 
-test: .venv/compiled  ## run the whole test suite, offline
+test: .venv/compiled .venv-colab/installed  ## run the whole test suite, offline
 	$(BIN)/python -m pytest
+
+# the versions of Colab for tests/test_colab.py; what they lack, torch above all, comes from .venv
+.venv-colab/installed: tests/colab/requirements.txt .venv/installed
+	@$(BIN)/uv venv --quiet --clear --python $(BIN)/python .venv-colab
+	@$(BIN)/uv pip install --quiet --no-deps --python .venv-colab/bin/python -r tests/colab/requirements.txt
+	@$(BIN)/python -c 'import site; print(site.getsitepackages()[0])' > "$$(.venv-colab/bin/python -c 'import site; print(site.getsitepackages()[0])')/torch.pth"
+	@touch $@
 
 export: setup  ## notebooks -> ddpm_lib
 	$(BIN)/python -m tools.export
@@ -68,4 +75,4 @@ constraints: setup  ## resolve the pins in constraints.txt anew
 	$(BIN)/uv pip compile pyproject.toml --extra dev --extra bench --universal --upgrade --no-header --no-annotate --quiet -o constraints.txt
 
 clean:  ## remove what can be made again
-	rm -rf .venv build .pytest_cache .ruff_cache .hypothesis data/FashionMNIST/raw/*ubyte
+	rm -rf .venv .venv-colab build .pytest_cache .ruff_cache .hypothesis data/FashionMNIST/raw/*ubyte
