@@ -1,11 +1,13 @@
 """The learner's workspace: blank it fails, solved it passes, and each classic wrong answer is refused by its name."""
 
+import ast
 import json
 import os
 import re
 import shutil
 import subprocess
 import sys
+import textwrap
 
 import nbformat
 import pytest
@@ -13,7 +15,7 @@ from conftest import ROOT
 from nbclient import NotebookClient
 
 from tools import exercises
-from tools.exercises import write_workspace
+from tools.exercises import locate, write_workspace
 from tools.export import code_cells, export_target, module_texts
 from tools.judge import Blank, judge, load_library
 from tools.pieces import NOTEBOOKS, PIECES
@@ -106,6 +108,26 @@ def test_readme_counts_the_pieces():
     assert f"with {len(PIECES)} pieces of the library blank" in (ROOT / "README.md").read_text()
 
 
+def filled(text, name, source):
+    """A module's text with this source in place of a piece."""
+    node, lines = locate(ast.parse(text), name), text.split("\n")
+    lines[node.lineno - 1 : node.end_lineno] = textwrap.indent(source.strip(), " " * node.col_offset).split("\n")
+    return "\n".join(lines)
+
+
+def test_the_grader_names_the_mistakes_of_a_whole_workspace(mine):
+    """The first wrong answer of every piece, all at once: each piece is graded for itself."""
+    first = {name: (words, source) for name, _, words, source in WRONG[::-1]}
+    for name, (_, source) in first.items():
+        path = mine / "ddpm_lib" / f"{PIECES[name].module}.py"
+        path.write_text(filled(path.read_text(), name, source))
+    status, report = grade(mine)
+    assert status == 1 and f"0 of {len(PIECES)} pieces" in report and f"{len(PIECES)} wrong" in report
+    for name, (words, _) in first.items():
+        verdict = report[report.index(f"WRONG {name}: ") :]
+        assert words in verdict[: verdict.find("WRONG", 5)], f"{name}: {words}"
+
+
 def test_every_piece_has_a_wrong_answer_and_there_are_enough():
     assert {name for name, *_ in WRONG} == set(PIECES) and len(WRONG) >= 25
 
@@ -131,11 +153,31 @@ def test_workspace_notebooks_hold_no_outputs_and_no_answers(workspace):
             for cell in json.loads((ROOT / "notebooks" / path.name).read_text())["cells"]
         }
         for cell in notebook.cells:
-            if cell.cell_type == "markdown":
+            if cell.cell_type == "markdown" and cell.id != "yours":
                 assert cell.source == original[cell.id]  # the prose stays
 
 
 # the learner's way
+
+
+@pytest.mark.parametrize("stem", NOTEBOOKS.values())
+def test_check_cells_tell_blank_from_right_in_the_notebook(workspace, stem, capsys):
+    """The exported cells of a notebook in one namespace, as in a kernel: blank with their checks, then solved with their checks."""
+    blank = [
+        s
+        for s in code_cells(workspace / "notebooks" / f"{stem}.ipynb")[1]
+        if export_target(s) is not None or "\ncheck(" in s
+    ]
+    solved = [s for s in code_cells(ROOT / "notebooks" / f"{stem}.ipynb")[1] if export_target(s) is not None]
+    pieces = [name for name, piece in PIECES.items() if NOTEBOOKS[piece.module] == stem]
+    names = {"__name__": "notebook"}
+    for source in blank:
+        exec(compile(source, "cell", "exec"), names)
+    said = capsys.readouterr().out
+    assert [f"{name} is still blank" in said for name in pieces] == [True] * len(pieces), said
+    for source in solved + [s for s in blank if "\ncheck(" in s]:
+        exec(compile(source, "cell", "exec"), names)
+    assert capsys.readouterr().out.split("\n") == [f"{name}: right" for name in pieces] + [""]
 
 
 def test_a_learner_fills_notebook_01_exports_and_is_graded(mine):

@@ -31,7 +31,8 @@ Running `make exercises` again keeps all files that are here. To begin a noteboo
 TOOLS = '"""The tools of the clone that wrote this workspace."""\n\nfrom pathlib import Path\n\n__path__ = [str(Path(__file__).parent / {tools!r})]\n'
 CONFTEST = '"""pytest in this folder grades ddpm_lib, with the checks and the tests of the clone."""\n\npytest_plugins = ["tools.grade"]\n'
 PYTEST = "[pytest]\ntestpaths = ddpm_lib\npythonpath = .\naddopts = -q --tb=no -rN -p no:cacheprovider\n"
-CHECK = "from tools.judge import check\n\n{calls}"
+CHECK = "from tools.judge import check  # says whether it is right, or which mistake it holds\n\n{calls}"
+YOURS = "**Your copy.** Here you write {names}. Run the cells from the top; where one says that something is yours to write, put your lines in place of its `raise NotImplementedError`, run it, and run the check below it. The last cell exports what you wrote."
 
 
 def locate(tree, name):
@@ -51,7 +52,7 @@ def blank(source, piece):
     theirs = body[piece.blank]
     indent = " " * theirs[0].col_offset
     where = f"{piece.name} is yours to write (notebook {NOTEBOOKS[piece.module][:2]})"
-    hint = textwrap.wrap(f"Hint: {piece.hint}", 110)
+    hint = textwrap.wrap(f"Hint: {piece.hint}", 92)  # the width of a cell
     lines = source.split("\n")
     lines[theirs[0].lineno - 1 : theirs[-1].end_lineno] = [
         *(f"{indent}# {line}" for line in hint),
@@ -73,7 +74,7 @@ def code_cell(id, source):
 
 def blanked(notebook):
     """A notebook, as JSON, for the learner: pieces blanked, each followed by a cell that checks it, and no outputs."""
-    cells = []
+    cells, pieces = [], []
     for cell in notebook["cells"]:
         if cell["cell_type"] != "code":
             cells.append(cell)
@@ -84,9 +85,14 @@ def blanked(notebook):
             for piece in here:
                 source = blank(source, piece)
         cells.append(code_cell(cell["id"], source))
+        pieces += here
         if here:
             calls = "\n".join(f"check({piece.name})" for piece in here)
             cells.append(code_cell(cell["id"] + "-check", CHECK.format(calls=calls)))
+    if pieces:
+        names = ", ".join(f"`{piece.name}`" for piece in pieces)
+        note = {"cell_type": "markdown", "id": "yours", "metadata": {}, "source": [YOURS.format(names=names)]}
+        cells.insert(1, note)  # below the title
     return notebook | {"cells": cells}
 
 

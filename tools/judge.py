@@ -6,6 +6,7 @@ In a notebook of the workspace: `from tools.judge import check`, then `check(noi
 import importlib
 import inspect
 import sys
+import textwrap
 import traceback
 from contextlib import ExitStack, contextmanager
 from functools import lru_cache
@@ -125,4 +126,4 @@ def check(answer):
     except Blank:
         print(f"{name} is still blank: fill the cell above, run it, then this one")
     except AssertionError as error:
-        print(f"{name}: not yet. {error}")
+        print(textwrap.fill(f"{name}: not yet, {error}", 95))
