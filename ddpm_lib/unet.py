@@ -112,23 +112,17 @@ class UNet(nn.Module):
     def __init__(self, image_channels=1, base_channels=32, channel_multipliers=(1, 2, 3), blocks_per_level=1):
         super().__init__()
         check_unet_settings(image_channels, base_channels, channel_multipliers, blocks_per_level)
-        self.settings = dict(
-            image_channels=image_channels,
-            base_channels=base_channels,
-            channel_multipliers=list(channel_multipliers),
-            blocks_per_level=blocks_per_level,
-        )
+        self.settings = {"image_channels": image_channels, "base_channels": base_channels}
+        self.settings |= {"channel_multipliers": list(channel_multipliers), "blocks_per_level": blocks_per_level}
         widths = [base_channels * multiplier for multiplier in channel_multipliers]
-        self.time_embedding = TimeEmbedding(base_channels, 4 * base_channels)
+        time_channels = 4 * base_channels
+        self.time_embedding = TimeEmbedding(base_channels, time_channels)
         self.stem = nn.Conv2d(image_channels, widths[0], 3, padding=1)
-        skips = self.build_down(widths, blocks_per_level, 4 * base_channels)
-        self.middle = nn.ModuleList(
-            [Block(widths[-1], widths[-1], 4 * base_channels, attend) for attend in (True, False)]
-        )
-        self.build_up(widths, blocks_per_level, 4 * base_channels, skips)
-        self.head = nn.Sequential(
-            normalise(widths[0]), nn.SiLU(), zeroed(nn.Conv2d(widths[0], image_channels, 3, padding=1))
-        )
+        skips = self.build_down(widths, blocks_per_level, time_channels)
+        self.middle = nn.ModuleList([Block(widths[-1], widths[-1], time_channels, attend) for attend in (True, False)])
+        self.build_up(widths, blocks_per_level, time_channels, skips)
+        last = zeroed(nn.Conv2d(widths[0], image_channels, 3, padding=1))
+        self.head = nn.Sequential(normalise(widths[0]), nn.SiLU(), last)
 
     def build_down(self, widths, blocks_per_level, time_channels):
         """The way down. Returns the width of every feature map that is kept for the way up."""

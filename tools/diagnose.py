@@ -37,7 +37,7 @@ def explain(what, got, right, mistakes=None, tolerance=1e-6, hint=""):
     hint = f": {hint}" if hint else ""
     shapes = f"should have shape {tuple(right.shape)}, yours has {tuple(got.shape)}"
     assert got.shape == right.shape, f"{what} {shapes}{hint}"
-    assert torch.isfinite(got).all(), f"{what} holds NaN or infinity{hint}"
+    assert torch.isfinite(got).all(), f"{what}: NaN or infinity in it{hint}"
     worst = (got - right).abs().argmax()
     place = f" at index {tuple(int(i) for i in torch.unravel_index(worst, got.shape))}" if got.ndim else ""
     values = f"should be {short(right.flatten()[worst])}{place}, yours is {short(got.flatten()[worst])}"
