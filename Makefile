@@ -9,7 +9,7 @@ NOTEBOOK ?= 00_start_here.ipynb
 WORKSPACE ?= $(CURDIR)/workspace
 FOLDER ?= $(CURDIR)
 
-.PHONY: help setup lab test export notebooks train bench site exercises workspace grade constraints clean
+.PHONY: help setup lab test export notebooks train bench badges site exercises workspace grade constraints clean
 help:
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
 
@@ -59,6 +59,9 @@ bench: setup  ## measure the speed beside other libraries, about ten minutes (AR
 site: setup  ## build the rendered pages into build/site, for any file server
 	$(BIN)/python -m tools.site
 	@echo 'build/site is ready: $(BIN)/python -m http.server -d build/site'
+
+badges: setup  ## write the repository's address (pyproject.toml) into the notebooks and the README
+	$(BIN)/python -m tools.badges
 
 exercises: setup  ## write workspace/, to rebuild the library yourself; keeps what is there
 	@$(BIN)/python -m tools.exercises '$(WORKSPACE)'

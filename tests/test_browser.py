@@ -1,5 +1,5 @@
-"""A real mouse in a real browser: JupyterLab serves the notebooks, the scrubber and a live slider move their pictures,
-and an edit that was never saved reaches the library.
+"""A real mouse in a real browser: in JupyterLab and in Notebook 7 the scrubber and the live figures follow it,
+an untrusted notebook shows still pictures, and an edit that was never saved reaches the library.
 
 Uses the Chromium found on the machine, or Playwright's own. With neither, these tests are skipped, unless
 DDPM_REQUIRE_BROWSER is set, as it is in CI.
@@ -7,114 +7,50 @@ DDPM_REQUIRE_BROWSER is set, as it is in CI.
 
 import os
 import re
-import shutil
-import socket
-import subprocess
-import sys
-import time
-import urllib.request
 
-import nbformat
 import pytest
 from conftest import ROOT
 
+from tools.frontends import FRONTENDS, PICTURE, copy_repository, launch, open_notebook, run_all, serving, write_notebook
+from tools.slicing import cells_calling, code_of, sources_for
+
 sync_api = pytest.importorskip("playwright.sync_api")
-FLAGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("[0-9][0-9]_*.ipynb"))
 
 
 @pytest.fixture(scope="module")
 def browser():
-    found = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
     with sync_api.sync_playwright() as playwright:
         try:
-            browser = playwright.chromium.launch(executable_path=found, args=FLAGS)
+            browser = launch(playwright)
         except sync_api.Error as error:
             if "DDPM_REQUIRE_BROWSER" in os.environ:
                 raise
-            pytest.skip(
-                f"no Chromium: install it, or run `.venv/bin/playwright install chromium` ({error.message.splitlines()[0]})"
-            )
+            why = error.message.splitlines()[0]
+            pytest.skip(f"no Chromium: install it, or run `.venv/bin/playwright install chromium` ({why})")
         yield browser
         browser.close()
 
 
-def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
-
-
-CELLS = {
-    "scrubber": "import torch\nfrom ddpm_lib.viz import scrub\n"
+CELLS = [
+    "import torch\nfrom ddpm_lib.viz import scrub\n"
     "scrub(torch.linspace(-1, 1, 21)[:, None, None].expand(21, 16, 16), [f't = {t}' for t in range(21)], caption='Greys')",
-    "live": "import ipywidgets\nfrom ddpm_lib.viz import live_figure\n"
+    "import ipywidgets\nfrom ddpm_lib.viz import live_figure\n"
     "def draw(figure, t):\n    figure.subplots().bar([0], [t])\n"
     "live_figure(draw, t=ipywidgets.IntSlider(value=1, min=0, max=100, description='t'))",
-}
+]
 
 
 @pytest.fixture(scope="module")
-def lab(tmp_path_factory):
-    """JupyterLab on a copy of the repository, with settings of its own; yields (address, folder)."""
-    folder, own = tmp_path_factory.mktemp("clone"), tmp_path_factory.mktemp("jupyter")
-    for name in ("tools", "ddpm_lib", "notebooks"):
-        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__", ".ipynb_checkpoints"))
-    (folder / "data").symlink_to(ROOT / "data")
-    forward = nbformat.read(folder / "notebooks" / "01_forward_diffusion.ipynb", as_version=4)
-    setup = next(cell.source for cell in forward.cells if cell.cell_type == "code")
-    small = nbformat.v4.new_notebook(
-        cells=[nbformat.v4.new_code_cell(s) for s in (setup, *CELLS.values())], metadata=forward.metadata
-    )
-    nbformat.write(small, folder / "notebooks" / "sliders.ipynb")
-    # the edit test needs the setup, the exported cells and the last cell only, and with no stored pictures
-    code = [cell.source for cell in forward.cells if cell.cell_type == "code"]
-    kept = [source for source in code if source == setup or source.startswith("#|")] + [code[-1]]
-    edit = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(s) for s in kept], metadata=forward.metadata)
-    nbformat.write(edit, folder / "notebooks" / "edit.ipynb")
-    settings = {"JUPYTER_CONFIG_DIR": "config", "JUPYTER_RUNTIME_DIR": "runtime", "JUPYTER_DATA_DIR": "data", "IPYTHONDIR": "ipython",
-                "JUPYTERLAB_SETTINGS_DIR": "settings", "JUPYTERLAB_WORKSPACES_DIR": "workspaces"}  # fmt: skip
-    env = {k: v for k, v in os.environ.items() if k not in ("PYTEST_CURRENT_TEST", "DDPM_NO_EXPORT")}
-    env |= {name: str(own / place) for name, place in settings.items()}
-    port = free_port()
-    command = [sys.executable, "-m", "jupyterlab", "--no-browser", f"--port={port}", "--IdentityProvider.token=", "--expose-app-in-browser",
-               "--LabApp.news_url=None", f"--ServerApp.root_dir={folder}", *(["--allow-root"] if os.getuid() == 0 else [])]  # fmt: skip
-    server = subprocess.Popen(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-    for _ in range(240):
-        try:
-            urllib.request.urlopen(f"http://127.0.0.1:{port}/api/status", timeout=5)
-            break
-        except OSError:
-            assert server.poll() is None, server.stdout.read()
-            time.sleep(0.25)
-    yield f"http://127.0.0.1:{port}", folder
-    server.terminate()
-    server.wait(20)
-
-
-def open_notebook(browser, address, name):
-    """Open a notebook in JupyterLab and wait until its kernel is ready."""
-    page = browser.new_page(viewport={"width": 1400, "height": 1600})
-    page.goto(f"{address}/lab/tree/notebooks/{name}?reset")
-    page.wait_for_function(
-        "window.jupyterapp && jupyterapp.shell.currentWidget && jupyterapp.shell.currentWidget.sessionContext",
-        timeout=60_000,
-    )
-    page.evaluate(
-        "async () => { await jupyterapp.restored; await jupyterapp.shell.currentWidget.sessionContext.ready }"
-    )
-    return page
-
-
-def run_all(page):
-    assert page.evaluate("async () => await jupyterapp.commands.execute('notebook:run-all-cells')") is not False
-    wait = "() => jupyterapp.shell.currentWidget.content.widgets.every(c => c.model.type !== 'code' || c.model.executionCount > 0)"
-    page.wait_for_function(wait, timeout=120_000)
+def server(tmp_path_factory):
+    """A Jupyter server on a copy of the repository, with settings of its own; yields (address, folder)."""
+    folder, own = copy_repository(tmp_path_factory.mktemp("clone")), tmp_path_factory.mktemp("jupyter")
+    # a notebook's cells are in the page from the beginning, not only when one scrolls to them
+    settings = own / "settings" / "@jupyterlab" / "notebook-extension"
+    settings.mkdir(parents=True)
+    (settings / "tracker.jupyterlab-settings").write_text('{"windowingMode": "none"}')
+    with serving(folder, own) as address:
+        yield address, folder
 
 
 def drag(page, handle, dx):
@@ -128,8 +64,31 @@ def drag(page, handle, dx):
     page.mouse.up()
 
 
-def test_scrubber_and_live_slider_follow_the_mouse(browser, lab):
-    page = open_notebook(browser, lab[0], "sliders.ipynb")
+def drag_live_slider(page):
+    """Drag the first slider of a live figure; returns when another picture has come."""
+    picture = page.locator(PICTURE).first
+    picture.scroll_into_view_if_needed(timeout=60_000)
+    before = picture.get_attribute("src")
+    handle, track = page.locator(".widget-slider .noUi-handle").first, page.locator(".widget-slider .noUi-base").first
+    box, whole = handle.bounding_box(), track.bounding_box()
+    to_the_right = box["x"] - whole["x"] < whole["width"] / 2
+    drag(page, handle, 90 if to_the_right else -90)
+    changed = "([picture, before]) => document.querySelector(picture).src !== before"
+    page.wait_for_function(changed, arg=[PICTURE, before], timeout=20_000)
+
+
+def close(page):
+    """Close a page and stop its kernel."""
+    page.evaluate("async () => await jupyterapp.shell.currentWidget.sessionContext.shutdown()")
+    page.close()
+
+
+@pytest.mark.parametrize("frontend", FRONTENDS)
+def test_scrubber_and_live_slider_follow_the_mouse(frontend, browser, server):
+    address, folder = server
+    setup = code_of(NOTEBOOKS[0])[min(code_of(NOTEBOOKS[0]))]
+    write_notebook(folder / "notebooks" / "sliders.ipynb", [setup, *CELLS])
+    page = open_notebook(browser, address, "sliders.ipynb", frontend)
     run_all(page)
 
     frame = page.frame_locator("iframe[title='Greys']")
@@ -147,24 +106,57 @@ def test_scrubber_and_live_slider_follow_the_mouse(browser, lab):
     slider.press("ArrowLeft")
     assert frame.locator("output").inner_text() == "t = 19"
 
-    picture = page.locator(".jupyter-widgets img.widget-image")
-    picture.scroll_into_view_if_needed(timeout=30_000)
-    before = picture.get_attribute("src")
-    drag(page, page.locator(".widget-slider .noUi-handle, .jupyter-widget-slider .noUi-handle").first, 120)
-    page.wait_for_function(
-        "before => document.querySelector('.jupyter-widgets img.widget-image').src !== before",
-        arg=before,
-        timeout=10_000,
-    )
-    readout = int(page.locator(".widget-readout").first.inner_text())
-    assert readout > 1
+    readout = page.locator(".widget-readout").first
+    assert readout.inner_text() == "1"
+    drag_live_slider(page)
+    assert int(readout.inner_text()) > 1
     page.close()
 
 
-def test_unsaved_edit_reaches_the_library(browser, lab):
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_live_figure_of_every_notebook_follows_the_mouse(path, browser, server):
+    """The notebook's last live figure, with the cells that it needs, in JupyterLab."""
+    address, folder = server
+    target = cells_calling(path, "live_figure")[-1]
+    write_notebook(folder / "notebooks" / "slice.ipynb", sources_for(path, target))
+    page = open_notebook(browser, address, "slice.ipynb")
+    run_all(page)
+    drag_live_slider(page)
+    close(page)
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_untrusted_notebook_shows_still_pictures(path, browser, server):
+    """As committed, never trusted: every scrubber and live figure is a picture with alternative text, and none is a hole."""
+    page = open_notebook(browser, server[0], path.name, kernel=False)
+    assert not page.evaluate(
+        "jupyterapp.shell.currentWidget.content.widgets.some(c => c.model.type === 'code' && c.model.trusted)"
+    )
+    for function, name in (("scrub", "ddpm-still"), ("live_figure", "ddpm-live-still")):
+        stills = page.locator(f"img.{name}")
+        cells = cells_calling(path, function)
+        page.wait_for_function(
+            "([name, n]) => document.querySelectorAll('img.' + name).length >= n",
+            arg=[name, len(cells)],
+            timeout=20_000,
+        )
+        assert stills.count() == len(cells)
+        for still in stills.all():
+            shown = still.evaluate(
+                "async i => { await i.decode(); return [i.alt, i.naturalWidth, i.getClientRects().length] }"
+            )
+            assert len(shown[0]) > 20 and shown[1] > 50 and shown[2] == 1, shown
+    assert page.locator("iframe[srcdoc]").count() == 0, "an untrusted notebook runs no script"
+    close(page)
+
+
+def test_unsaved_edit_reaches_the_library(browser, server):
     """Change an exported cell in Lab, do not save, run it and the last cell: the module holds the learner's version."""
-    address, folder = lab
+    address, folder = server
     notebook = folder / "notebooks" / "01_forward_diffusion.ipynb"
+    code = list(code_of(notebook).values())
+    exported = [source for source in code if source.startswith("#|")]
+    write_notebook(folder / "notebooks" / "edit.ipynb", [code[0], *exported, code[-1]])
     page = open_notebook(browser, address, "edit.ipynb")
     page.evaluate("""() => {
         const cells = jupyterapp.shell.currentWidget.content.widgets;

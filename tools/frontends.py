@@ -76,7 +76,7 @@ def write_notebook(path, sources):
 
 def open_notebook(browser, address, name, frontend="JupyterLab", kernel=True):
     """Open a notebook of the folder `notebooks` and wait until its kernel is ready, or until it is there, without a kernel."""
-    page = browser.new_page(viewport={"width": 1400, "height": 1600})
+    page = browser.new_page(viewport={"width": 1280, "height": 900})
     page.goto(f"{address}/{FRONTENDS[frontend]}/notebooks/{name}" + ("?reset" if frontend == "JupyterLab" else ""))
     page.wait_for_function(
         "window.jupyterapp && jupyterapp.shell.currentWidget && jupyterapp.shell.currentWidget.sessionContext",
