@@ -10,6 +10,7 @@ from tools.diagnose import as_numbers, explain_moments, same
 from tools.pieces import (
     BETAS,
     Recorder,
+    advising,
     column,
     compare,
     draws_alike,
@@ -481,7 +482,12 @@ def check_residual_block(lib):
         }
         if widths[0] != widths[1]:
             mistakes.pop("self.shortcut is called on the hidden layer: it takes x")
-        compare(f"ResidualBlock{(*widths, 12)}", block(x, time), right, mistakes, 1e-4)
+        with advising(
+            RuntimeError,
+            "the shapes do not meet: self.time(time) is (N, out), for every pixel it must be (N, out, 1, 1)",
+        ):
+            got = block(x, time)
+        compare(f"ResidualBlock{(*widths, 12)}", got, right, mistakes, 1e-4)
 
 
 def attend(layer, x, scale=None, dim=-1, residual=True, project=True, norm=True, swap=False):
@@ -591,7 +597,11 @@ def check_unet(lib):
             "the input is added to the output: the network predicts the noise itself": lambda: x_t + right,
         }
     )
-    compare("UNet(1, 8, (1, 1))(x_t, t)", net(x_t, t), right, mistakes, 1e-4)
+    with advising(
+        RuntimeError, "the maps do not fit together: each Block on the way up takes the latest kept map, kept.pop()"
+    ):
+        got = net(x_t, t)
+    compare("UNet(1, 8, (1, 1))(x_t, t)", got, right, mistakes, 1e-4)
     compare("the UNet at an int t = 500", net(x_t, 500)[1], right[1], tolerance=1e-3)
 
 

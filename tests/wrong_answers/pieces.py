@@ -279,7 +279,7 @@ def forward(self, x, time):
     return self.shortcut(x) + self.second(self.first(x))
 
 
-# ResidualBlock.forward: broadcasting forgotten => RuntimeError
+# ResidualBlock.forward: broadcasting forgotten => it must be (N, out, 1, 1)
 def forward(self, x, time):
     return self.shortcut(x) + self.second(self.first(x) + self.time(time))
 
@@ -318,7 +318,7 @@ def forward(self, x):
     return F.interpolate(super(Upsample, self).forward(x), scale_factor=2, mode="nearest")
 
 
-# UNet.forward: oldest skips first => RuntimeError
+# UNet.forward: oldest skips first => takes the latest kept map
 def forward(self, x_t, t):
     time, x = self.time_embedding(self.check_input(x_t, t)), self.stem(x_t)
     kept = [x]
@@ -579,7 +579,7 @@ def update(self, model):
             current.lerp_(average, kept)
 
 
-# EMA.update: never counts => divi
+# EMA.update: never counts => self.updates += 1 comes first
 def update(self, model):
     kept = (1 - 1 / self.updates) ** (self.gamma + 1)
     with torch.no_grad():
