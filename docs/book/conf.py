@@ -50,13 +50,24 @@ def open_fold(translator, node):
     translator.body.append(f'<details class="fold"><summary>{node["prompt_show"]}</summary>\n')
 
 
+def merge(match):
+    """Neighbouring pieces of a string as one."""
+    return re.sub(r'</span><span class="s">', "", match.group())
+
+
 def slim(app, page, template, context, doctree):
-    """Leave out what no reader sees: the marks of words in code that have the colour of plain text, a style sheet of myst-nb."""
+    """Leave out what no reader sees: the marks of words in code that have the colour of plain text, style sheets without use here."""
     plain = re.compile(r'<span class="(?:n|p|w|o|nn|pre)">([^<]*)</span>')
     for part in ("body", "toc"):
-        for _ in range(2):  # some are nested
-            context[part] = plain.sub(r"\1", context.get(part, ""))
-    context["css_files"] = [file for file in context["css_files"] if "mystnb" not in file.filename]
+        text = context.get(part, "").replace("<span></span>", "")
+        text = plain.sub(r"\1", plain.sub(r"\1", text))  # some are nested
+        text = re.sub(r'<span class="s[1adei2]">', '<span class="s">', text)  # all strings have one colour
+        context[part] = re.sub(r'(<span class="s">[^<]*)</span>(?:<span class="s">[^<]*</span>)+', merge, text)
+    levels = context["furo_navigation_tree"].replace('role="heading"', 'role="heading" aria-level="2"')
+    context["furo_navigation_tree"] = levels  # a heading must say its level
+    context["css_files"] = [
+        file for file in context["css_files"] if not re.search("mystnb|furo-extensions", file.filename)
+    ]
 
 
 def setup(app):
