@@ -1,0 +1,104 @@
+# exercise 1: alpha_bar_T without its root
+def exercise_1(betas):
+    return (1 - betas).prod()
+
+
+# exercise 1: the noise in place of the signal
+def exercise_1(betas):
+    return (1 - (1 - betas).prod()).sqrt()
+
+
+# exercise 1: one value for each t
+def exercise_1(betas):
+    return (1 - betas).cumprod(0).sqrt()
+
+
+# exercise 1: the last step only
+def exercise_1(betas):
+    return (1 - betas[-1]).sqrt()
+
+
+# exercise 1: the product of the betas
+def exercise_1(betas):
+    return betas.prod().sqrt()
+
+
+# exercise 1: 1 - sqrt(beta) for sqrt(1 - beta)
+def exercise_1(betas):
+    return (1 - betas.sqrt()).prod()
+
+
+# exercise 2: returns x and mends nothing
+def exercise_2(model, schedule, x, times, generator):
+    return ill_sampler(("early", "clamp", "bar", "root"), model, schedule, x, times, generator)
+
+
+# exercise 2: still one step early
+def exercise_2(model, schedule, x, times, generator):
+    for t, s in zip(times[:-2], times[1:-1], strict=True):
+        now, then = schedule.alpha_bars[t], schedule.alpha_bars[s]
+        alpha = now / then
+        x_0 = schedule.predict_x_0(x, t, model(x, t)).clamp(-1, 1)
+        weight_x_0 = then.sqrt() * (1 - alpha) / (1 - now)
+        weight_x = alpha.sqrt() * (1 - then) / (1 - now)
+        variance = (1 - then) / (1 - now) * (1 - alpha)
+        x = weight_x_0.float() * x_0 + weight_x.float() * x + variance.sqrt().float() * torch.randn(x.shape, generator=generator)
+    return x
+
+
+# exercise 2: the clamp and the root are still sick
+def exercise_2(model, schedule, x, times, generator):
+    return ill_sampler(("clamp", "root"), model, schedule, x, times, generator)
+
+
+# exercise 2: one bar too many
+def exercise_2(model, schedule, x, times, generator):
+    return ill_sampler(("bar",), model, schedule, x, times, generator)
+
+
+# exercise 2: no noise at all
+def exercise_2(model, schedule, x, times, generator):
+    for t, s in zip(times[:-1], times[1:], strict=True):
+        x = schedule.posterior(schedule.predict_x_0(x, t, model(x, t)).clamp(-1, 1), x, t)[0]
+    return x
+
+
+# exercise 2: gives x_T back
+def exercise_2(model, schedule, x, times, generator):
+    return x
+
+
+# exercise 3: everybody is healthy
+def exercise_3(signs, control):
+    return 0
+
+
+# exercise 3: by the grain alone
+def exercise_3(signs, control):
+    return 1 if signs["grain"] > 0.08 else 0
+
+
+# exercise 3: names in place of numbers
+def exercise_3(signs, control):
+    return "the last step adds noise"
+
+
+# exercise 3: the grain before the last t, so that 2 is taken for 1
+def exercise_3(signs, control):
+    if signs["grain"] != signs["grain"]:
+        return 12
+    if signs["signal left"] > 0.1:
+        return 11
+    if signs["loss"] > 2 * control["loss"]:
+        if signs["noise told"] < 2:
+            return 4
+        return 8 if signs["loss"] > 0.7 else 9
+    if signs["sense of t"] < 0.5 * control["sense of t"]:
+        return 10
+    if signs["noise told"] > 5:
+        return 7
+    if signs["noise told"] < 0.8:
+        return 5 if signs["repeat"] < 0.01 else 6
+    if signs["grain"] > 0.08:
+        return 1
+    return 3 if signs["black"] > -0.5 else 0
