@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import sys
 import tomllib
+from concurrent.futures import ThreadPoolExecutor
 
 import nbformat
 import pytest
@@ -37,7 +38,7 @@ def _moved(control):
         far = control.max if abs(control.value - control.min) < abs(control.max - control.value) else control.min
         control.value = control.base**far if hasattr(control, "base") else far
 
-_live, _unmoved = _, []
+_live, _unmoved = Out[max(Out)], []
 for _name, _control in _live.controls.items():
     _before, _value = _live.picture.value, _control.value
     _moved(_control)
@@ -73,30 +74,28 @@ def origin(tmp_path_factory):
     return folder
 
 
-@pytest.fixture
-def colab(lane, origin, tmp_path, monkeypatch):
-    """Runs sources as the cells of one notebook in the simulated Colab; returns the cells with their outputs."""
-    kernel = tmp_path / "kernels" / "colab"
-    kernel.mkdir(parents=True)
-    argv = [str(lane), "-m", "colab_kernel_launcher", "-f", "{connection_file}"]
-    (kernel / "kernel.json").write_text(json.dumps({"argv": argv, "display_name": "Colab", "language": "python"}))
-    (tmp_path / "content").mkdir()  # where Colab begins, but empty
-    env = {k: v for k, v in os.environ.items() if k not in ("PYTEST_CURRENT_TEST", "DDPM_NO_EXPORT", "PYTHONPATH")}
-    env |= {"PYTHONPATH": str(ROOT / "tests" / "colab"), "IPYTHONDIR": str(tmp_path / "ipython"), "GIT_CONFIG_COUNT": "1",
-            "GIT_CONFIG_KEY_0": f"url.{origin}.insteadOf", "GIT_CONFIG_VALUE_0": ADDRESS, "MPLBACKEND": "agg"}  # fmt: skip
+@pytest.fixture(scope="module")
+def colab(lane, origin, tmp_path_factory):
+    """Runs sources as the cells of one notebook in the simulated Colab; returns the cells with their outputs, and the working directory."""
 
     def run(sources):
+        own = tmp_path_factory.mktemp("colab")
+        kernel, content = own / "kernels" / "colab", own / "content"  # Colab begins in /content
+        kernel.mkdir(parents=True), content.mkdir()
+        argv = [str(lane), "-m", "colab_kernel_launcher", "-f", "{connection_file}"]
+        (kernel / "kernel.json").write_text(json.dumps({"argv": argv, "display_name": "Colab", "language": "python"}))
+        env = {k: v for k, v in os.environ.items() if k not in ("PYTEST_CURRENT_TEST", "DDPM_NO_EXPORT", "PYTHONPATH")}
+        env |= {"PYTHONPATH": str(ROOT / "tests" / "colab"), "IPYTHONDIR": str(own / "ipython"), "GIT_CONFIG_COUNT": "1",
+                "GIT_CONFIG_KEY_0": f"url.{origin}.insteadOf", "GIT_CONFIG_VALUE_0": ADDRESS}  # fmt: skip
         notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source) for source in sources])
         specs = KernelSpecManager(kernel_dirs=[str(kernel.parent)], ensure_native_kernel=False)
         manager = AsyncKernelManager(kernel_name="colab", kernel_spec_manager=specs)
-        client = NotebookClient(
-            notebook, km=manager, timeout=120, resources={"metadata": {"path": str(tmp_path / "content")}}
-        )
+        client = NotebookClient(notebook, km=manager, timeout=120, resources={"metadata": {"path": str(content)}})
         try:
             client.execute(env=env)
         except CellExecutionError as error:
             pytest.fail(str(error)[-3000:])
-        return notebook.cells
+        return notebook.cells, content
 
     return run
 
@@ -111,37 +110,49 @@ def test_the_lane_has_the_versions_of_colab(colab):
     wanted = dict(
         re.findall(r"^([\w-]+)==(\S+)", (ROOT / "tests" / "colab" / "requirements.txt").read_text(), re.MULTILINE)
     )
-    ran = colab(["import sys\nassert 'google.colab' in sys.modules and 'ddpm_lib' not in sys.modules", tell])
+    ran, _ = colab(["import sys\nassert 'google.colab' in sys.modules and 'ddpm_lib' not in sys.modules", tell])
     assert text_of(ran[1]).split() == [wanted[name.lower()] for name in names]
 
 
-@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
-def test_notebook_in_colab(path, colab, tmp_path):
-    """The setup cell clones and says nothing; scrubbers stand; every control of a live figure changes its picture; an edit is exported."""
-    sources, original = shortened(path), code_of(path)
+def cells_to_run(path):
+    """The setup cell, every scrubber and live figure with the cells that they need, and an edit with the re-export; the places of the targets."""
+    sources, original = shortened(path), list(code_of(path).values())
     live, scrubs = cells_calling(path, "live_figure"), cells_calling(path, "scrub")
-    assert live and scrubs
     first = min(sources)
-    where = f"import ddpm_lib, pathlib\nprint(pathlib.Path(ddpm_lib.__file__).resolve() == pathlib.Path('{CLONE}/ddpm_lib/__init__.py').resolve())"
+    where = f"import ddpm_lib, pathlib\nassert pathlib.Path('{CLONE}').resolve() in pathlib.Path(ddpm_lib.__file__).resolve().parents"
     cells, at = [sources[first], where], {}
     for k in sorted(set().union(*(slice_for(path, target) for target in live + scrubs)) - {first}):
         at[k] = len(cells)
         cells += [sources[k]] + [MOVE] * (k in live)
-    exported = next(source for source in original.values() if export_target(source) == "")
-    cells += [exported + '\nLEARNER = "was here"', list(original.values())[-1]]
-    ran = colab(cells)
+    for exported in [source for source in original if export_target(source) == ""][:1]:
+        cells += [exported + '\nLEARNER = "was here"', original[-1]]
+    return cells, {k: at[k] for k in scrubs}, {k: at[k] for k in live}
 
-    assert ran[0].outputs == [] and text_of(ran[1]) == "True\n"
-    for k in scrubs:
-        html = "".join(output.get("data", {}).get("text/html", "") for output in ran[at[k]].outputs)
+
+@pytest.fixture(scope="module")
+def runs(colab):
+    """All notebooks at work in the background, two at a time."""
+    with ThreadPoolExecutor(2) as pool:
+        yield {path: pool.submit(colab, cells_to_run(path)[0]) for path in NOTEBOOKS}
+        pool.shutdown(cancel_futures=True)
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_notebook_in_colab(path, runs):
+    """The setup cell clones and says nothing; scrubbers stand; every control of a live figure changes its picture; an edit is exported."""
+    _, scrubs, live = cells_to_run(path)
+    ran, content = runs[path].result()
+    assert ran[0].outputs == [] and live and scrubs
+    for k, place in scrubs.items():
+        html = "".join(output.get("data", {}).get("text/html", "") for output in ran[place].outputs)
         assert "<iframe" in html and "ddpm-still" in html, f"cell {k}"
-    for k in live:
-        data = next(output.data for output in ran[at[k]].outputs if "data" in output)
+    for k, place in live.items():
+        data = next(output.data for output in ran[place].outputs if "data" in output)
         assert "application/vnd.jupyter.widget-view+json" in data and "ddpm-live-still" in data["text/html"]
-        assert text_of(ran[at[k] + 1]).startswith("every control changes the picture"), f"cell {k}"
-    module = re.search(r"default_exp (\w+)", "\n".join(original.values())).group(1)
-    assert f"ddpm_lib/{module}.py: written from this notebook" in text_of(ran[-1])
-    assert 'LEARNER = "was here"' in (tmp_path / "content" / CLONE / "ddpm_lib" / f"{module}.py").read_text()
+        assert text_of(ran[place + 1]).startswith("every control changes the picture"), f"cell {k}"
+    for module in re.findall(r"#\|\s*default_exp (\w+)", "\n".join(code_of(path).values())):
+        assert f"ddpm_lib/{module}.py: written from this notebook" in text_of(ran[-1])
+        assert 'LEARNER = "was here"' in (content / CLONE / "ddpm_lib" / f"{module}.py").read_text()
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
