@@ -290,6 +290,20 @@ def previous(path):
     return Path(path).with_name(f"{Path(path).stem}.previous{Path(path).suffix}")
 
 
+def save_over(path, state):
+    """Save `state` at `path`, with a copy of the file that was there before at `previous(path)`."""
+    if Path(path).exists():
+        shutil.copyfile(path, previous(path))
+    save_training_state(path, state)
+
+
+def image_bar(state, shown):
+    """The progress bar of a run, in images."""
+    batch = state.settings["batch_size"]
+    total, done = state.settings["steps"] * batch, state.step * batch
+    return tqdm(total=total, initial=done, desc="training", unit=" images", disable=not shown)
+
+
 def train(state, images, path=None, save_every=500, progress=True, after_step=None):
     """Run `state` (new, or from `resume`) to its last step on `images` `(N, C, H, W)` in [-1, 1]; returns it.
 
@@ -297,29 +311,19 @@ def train(state, images, path=None, save_every=500, progress=True, after_step=No
     KeyboardInterrupt between two steps. `after_step(state)` is called after every step, by the first process.
     """
     check_training_images(images)
-    steps, batch, first = state.settings["steps"], state.settings["batch_size"], place()[0] == 0
-    bar = tqdm(
-        total=steps * batch,
-        initial=state.step * batch,
-        desc="training",
-        unit=" images",
-        disable=not (progress and first),
-    )
-    with held_interrupts() as interrupted, bar:
+    steps, first = state.settings["steps"], place()[0] == 0
+    with held_interrupts() as interrupted, image_bar(state, progress and first) as bar:
         stop = False
         while state.step < steps and not stop:
             train_step(state, images)
-            bar.set_postfix_str(
-                f"step {state.step}, loss {sum(state.losses[-100:]) / len(state.losses[-100:]):.4f}", False
-            )
-            bar.update(batch)
+            recent = state.losses[-100:]
+            bar.set_postfix_str(f"step {state.step}, loss {sum(recent) / len(recent):.4f}", False)
+            bar.update(state.settings["batch_size"])
             if after_step and first:
                 after_step(state)
             stop = mean_over_processes(interrupted()) > 0  # asked once, so that a run that stops has been saved
             if path and first and (stop or state.step % save_every == 0 or state.step == steps):
-                if Path(path).exists():
-                    shutil.copyfile(path, previous(path))
-                save_training_state(path, state)
+                save_over(path, state)
     if state.step < steps:
         raise KeyboardInterrupt(f"stopped after step {state.step} of {steps}")
     return state
@@ -440,18 +444,12 @@ def image_side(text):
     return side
 
 
-def parse_arguments(arguments=None):
-    """The command line of `python -m ddpm_lib.training`."""
-    parser = argparse.ArgumentParser(
-        prog="python -m ddpm_lib.training",
-        description="Train a UNet to predict noise; goes on with the run in --out if there is one.",
-    )
-    add, default = parser.add_argument, "(default: %(default)s)"
-    add(
-        "--data",
-        default="fashion-mnist",
-        help=f"{', '.join(DATASETS)}, or a folder with pictures in sub-folders {default}",
-    )
+def options_parser():
+    """The options of `python -m ddpm_lib.training`."""
+    about = "Train a UNet to predict noise; goes on with the run in --out if there is one."
+    parser = argparse.ArgumentParser(prog="python -m ddpm_lib.training", description=about)
+    add, default, names = parser.add_argument, "(default: %(default)s)", ", ".join(DATASETS)
+    add("--data", default="fashion-mnist", help=f"{names}, or a folder with pictures in sub-folders {default}")
     add("--image-size", type=image_side, help="for a folder: the side of the square pictures (default: 28)")
     add("--channels", type=int, choices=(1, 3), help="for a folder: 1 is grey, 3 is RGB (default: 1)")
     add("--minutes", type=positive(float), default=10, help=f"time to train, turned into steps at the start {default}")
@@ -463,6 +461,12 @@ def parse_arguments(arguments=None):
     add("--seed", type=int, default=0, help=f"of the first weights, the batches and the noise {default}")
     add("--save-every", type=positive(int), default=500, help=f"steps between two saves {default}")
     add("--out", type=Path, help="folder for the run (default: runs/ and the name of the data)")
+    return parser
+
+
+def parse_arguments(arguments=None):
+    """The command line, read: options that do not go together are refused, and the clock starts."""
+    parser = options_parser()
     options = parser.parse_args(arguments)
     if options.data in DATASETS and (options.image_size or options.channels):
         parser.error(f"--image-size and --channels are for a folder of pictures, and --data is {options.data}")
