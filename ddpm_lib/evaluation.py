@@ -201,6 +201,12 @@ def nearest_of_test_pictures():
     return nearest_training_images(load_images(split="test", limit=500)[0])[0].median().item()
 
 
+def nearest_report(pictures):
+    """The median distance of at most 500 `pictures` to their nearest training images, beside that of test pictures."""
+    own, real = nearest_training_images(pictures[:500])[0].median().item(), nearest_of_test_pictures()
+    return {"nearest": own, "nearest_real": real, "nearest_ratio": own / real}
+
+
 @torch.no_grad()
 def class_shares(images):
     """The share of the images `(N, 1, 28, 28)` that the shipped classifier puts into each of the ten classes: a list."""
@@ -224,17 +230,13 @@ def evaluate(samples, features=image_features):
     if not 10 <= n <= 10_000:
         raise ValueError(f"samples must be 10 to 10,000 images, got {n}")
     reference, unseen = real_features(features)
-    own = features(pictures)
-    m = min(n, 2000)
+    own, m = features(pictures), min(n, 2000)
     frechet, floor = frechet_distance(own, reference), frechet_floor(n, features)
     result = {"n": n, "frechet": frechet, "floor": floor, "ratio": frechet / floor}
     for suffix, some in (("", own), ("_real", unseen[:n])):
         result["kernel_distance" + suffix] = kernel_distance(some, reference)
         result["precision" + suffix], result["recall" + suffix] = precision_recall(some[:m], reference[:m])
-    nearest = nearest_training_images(pictures[:500])[0].median().item()
-    result |= {"nearest": nearest, "nearest_real": nearest_of_test_pictures()}
-    result["nearest_ratio"] = nearest / result["nearest_real"]
-    return result | {"class_shares": class_shares(pictures)}
+    return result | nearest_report(pictures) | {"class_shares": class_shares(pictures)}
 
 
 def log_bin_probability(x, mean, spread):
@@ -301,6 +303,15 @@ def prior_nats(schedule, x_0):
     return kl_gaussians(end.sqrt() * x_0, 1 - end, torch.zeros(()), 1.0).flatten(1).sum(1)
 
 
+def drawn_terms(model, schedule, images, variance, clip, edges, generator, progress):
+    """For each stratum of times low <= t < high: (low, high, one draw of its term for every image, `(N,)`, in nats)."""
+    device = "cpu" if generator is None else generator.device
+    with evaluating(model):
+        for low, high in tqdm(list(pairwise(edges)), desc="bits", disable=not progress):
+            t = torch.randint(low, high, (len(images),), generator=generator, device=device).cpu()
+            yield low, high, step_nats(model, schedule, images, t, variance, clip, generator)
+
+
 @torch.no_grad()
 def bits_per_dim(model, schedule, images, variance="beta_tilde", clip=True, times=None, generator=None, progress=True):
     """The variational bound on -log2 p(images) per number in an image (Eq. 5), term by term, for the sampler of that `variance`.
@@ -314,15 +325,14 @@ def bits_per_dim(model, schedule, images, variance="beta_tilde", clip=True, time
     check_levels(images)
     if variance not in ("beta_tilde", "beta"):
         raise ValueError(f"variance must be 'beta_tilde' or 'beta', got {variance!r}")
-    T, N, nats_per_bit = schedule.T, len(images), math.log(2) * images[0].numel()
-    edges = [1, *(range(2, T + 2) if times is None else time_strata(T, times))]
-    prior, terms = prior_nats(schedule, images) / nats_per_bit, torch.zeros(T + 1, dtype=torch.float64)
-    total, device = prior.clone(), "cpu" if generator is None else generator.device
-    with evaluating(model):
-        for low, high in tqdm(list(pairwise(edges)), desc="bits", disable=not progress):
-            t = torch.randint(low, high, (N,), generator=generator, device=device).cpu()
-            step = step_nats(model, schedule, images, t, variance, clip, generator) / nats_per_bit
-            terms[low:high] = step.mean()
-            total += (high - low) * step
-    result = {"bits": total.mean().item(), "standard_error": (total.std() / N**0.5).item() if N > 1 else math.nan}
-    return result | {"prior": prior.mean().item(), "decoder": terms[1].item(), "terms": terms, "per_image": total}
+    edges = [1, *(range(2, schedule.T + 2) if times is None else time_strata(schedule.T, times))]
+    nats_per_bit = math.log(2) * images[0].numel()
+    prior, terms = prior_nats(schedule, images) / nats_per_bit, torch.zeros(schedule.T + 1, dtype=torch.float64)
+    total = prior.clone()
+    for low, high, nats in drawn_terms(model, schedule, images, variance, clip, edges, generator, progress):
+        step = nats / nats_per_bit
+        terms[low:high] = step.mean()
+        total += (high - low) * step
+    error = (total.std() / len(images) ** 0.5).item() if len(images) > 1 else math.nan
+    result = {"bits": total.mean().item(), "standard_error": error, "prior": prior.mean().item()}
+    return result | {"decoder": terms[1].item(), "terms": terms, "per_image": total}
