@@ -1,40 +1,40 @@
-# exercise 1: nothing shrinks
+# exercise 1: nothing shrinks => nothing shrinks in your chain
 def exercise_1(variance, betas):
     return variance + sum(betas)
 
 
-# exercise 1: the factor of x, not its square, scales the variance
+# exercise 1: the factor of x, not its square, scales the variance => scaling x by sqrt(1-beta) scales its variance by 1-beta
 def exercise_1(variance, betas):
     for beta in betas:
         variance = (1 - beta) ** 0.5 * variance + beta
     return variance
 
 
-# exercise 1: the standard deviation of the noise added as if it were its variance
+# exercise 1: the standard deviation of the noise added as if it were its variance => not its standard deviation
 def exercise_1(variance, betas):
     for beta in betas:
         variance = (1 - beta) * variance + beta**0.5
     return variance
 
 
-# exercise 1: beta squared
+# exercise 1: beta squared => which is beta already: don't square it
 def exercise_1(variance, betas):
     for beta in betas:
         variance = (1 - beta) * variance + beta**2
     return variance
 
 
-# exercise 1: one step only
+# exercise 1: one step only => only the last step is in it
 def exercise_1(variance, betas):
     return (1 - betas[-1]) * variance + betas[-1]
 
 
-# exercise 2: the whole chain comes back
+# exercise 2: the whole chain comes back => you returned the whole chain
 def exercise_2(x_0, betas, t, generator):
     return noise_chain(x_0, betas[:t], generator) if t else x_0[None]
 
 
-# exercise 2: one step too few
+# exercise 2: one step too few => one step too few
 def exercise_2(x_0, betas, t, generator):
     x = x_0
     for k in range(1, t):
@@ -42,7 +42,7 @@ def exercise_2(x_0, betas, t, generator):
     return x
 
 
-# exercise 2: betas[1] taken for beta_1
+# exercise 2: betas[1] taken for beta_1 => shifted by one
 def exercise_2(x_0, betas, t, generator):
     x = x_0
     for k in range(1, t + 1):
@@ -50,7 +50,7 @@ def exercise_2(x_0, betas, t, generator):
     return x
 
 
-# exercise 2: the same noise in every step
+# exercise 2: the same noise in every step => the same noise in every step
 def exercise_2(x_0, betas, t, generator):
     x, noise = x_0, noise_like(x_0, generator)
     for beta in betas[:t].tolist():
@@ -58,7 +58,7 @@ def exercise_2(x_0, betas, t, generator):
     return x
 
 
-# exercise 2: the generator is not used
+# exercise 2: the generator is not used => the same seed gave two results
 def exercise_2(x_0, betas, t, generator):
     x = x_0
     for beta in betas[:t]:
@@ -66,7 +66,7 @@ def exercise_2(x_0, betas, t, generator):
     return x
 
 
-# exercise 2: rand for randn
+# exercise 2: rand for randn => randn, not rand
 def exercise_2(x_0, betas, t, generator):
     x = x_0
     for beta in betas[:t].tolist():
@@ -74,32 +74,32 @@ def exercise_2(x_0, betas, t, generator):
     return x
 
 
-# exercise 3: one beta for every T
+# exercise 3: one beta for every T => beta is too small (fewer steps need a larger beta)
 def exercise_3(T):
     return 0.02
 
 
-# exercise 3: nats for bits
+# exercise 3: nats for bits => that is 0.01 nats
 def exercise_3(T):
     return 1 - (1 - math.exp(-2 * 0.01)) ** (1 / T)
 
 
-# exercise 3: the half is missing in front of the logarithm
+# exercise 3: the half is missing in front of the logarithm => is the 1/2 in front of the log2 missing
 def exercise_3(T):
     return 1 - (1 - 2**-0.01) ** (1 / T)
 
 
-# exercise 3: the naive chain's answer
+# exercise 3: the naive chain's answer => the answer for the naive chain
 def exercise_3(T):
     return 1 / (T * (2**0.02 - 1))
 
 
-# exercise 3: far more noise than needed
+# exercise 3: far more noise than needed => beta is larger than needed
 def exercise_3(T):
     return 20 / (T + 20)
 
 
-# exercise 2: beta for sqrt(beta)
+# exercise 2: beta for sqrt(beta) => multiply it by sqrt(beta), not by beta
 def exercise_2(x_0, betas, t, generator):
     x = x_0
     for beta in betas[:t].tolist():
@@ -107,7 +107,7 @@ def exercise_2(x_0, betas, t, generator):
     return x
 
 
-# exercise 2: nothing shrinks
+# exercise 2: nothing shrinks => the factor sqrt(1-beta) is missing
 def exercise_2(x_0, betas, t, generator):
     x = x_0
     for beta in betas[:t].tolist():
