@@ -75,7 +75,7 @@ class LiveFigure:
         import ipywidgets
 
         self.draw, self.alt, self.controls = draw, alt, controls
-        self.canvas, self.places = FigureCanvasAgg(Figure(figsize=figsize, dpi=dpi)), {}
+        self.canvas, self.places, self.look = FigureCanvasAgg(Figure(figsize=figsize, dpi=dpi)), {}, None
         self.picture = ipywidgets.Image(format="png", layout={"align_self": "flex-start"})  # in its own size
         self.box = ipywidgets.VBox([*controls.values(), self.picture])
         self.redraw()
@@ -104,7 +104,7 @@ class LiveFigure:
             self.draw(figure, **{name: control.value for name, control in self.controls.items()})
             if isinstance(figure.get_layout_engine(), ConstrainedLayoutEngine):  # `draw` has set no places of its own
                 self.lay_out(figure)
-            self.canvas.draw()
+            self.paint(figure)
         return np.asarray(self.canvas.buffer_rgba())[..., :3]
 
     def lay_out(self, figure):
@@ -116,6 +116,22 @@ class LiveFigure:
         figure.set_layout_engine("none")
         for axes, place in zip(figure.axes, self.places[count], strict=True):
             axes.set_position(place)
+
+    def paint(self, figure):
+        """Draw a figure: what moves, on a background that is drawn only if it looks different from the one before."""
+        if any(axes.name != "rectilinear" for axes in figure.axes):
+            return self.canvas.draw()
+        look, parts = [looks(axes) for axes in figure.axes], moving_parts(figure)
+        if look != self.look:
+            for part in parts:
+                part.set_visible(False)
+            self.canvas.draw()
+            self.look, self.background = look, self.canvas.copy_from_bbox(figure.bbox)
+            for part in parts:
+                part.set_visible(True)
+        self.canvas.restore_region(self.background)
+        for part in parts:
+            part.draw(self.canvas.get_renderer())
 
     def redraw(self, _=None):
         """Show the picture for the controls' present values."""
@@ -137,6 +153,27 @@ def live_figure(draw, figsize=(6, 3), dpi=80, alt="A picture that follows its co
     without one, readers see the first picture, and `alt` is its text.
     """
     return LiveFigure(draw, figsize, dpi, alt, controls)
+
+
+def looks(axes):
+    """What the frame, the ticks and the labels of `axes` look like, to compare with the picture before."""
+    axes.apply_aspect()
+    seen = [axes.get_position().bounds, axes.axison, axes.get_facecolor()]
+    for axis in (axes.xaxis, axes.yaxis):
+        ticks = axis.get_majorticklocs()
+        names = axis.get_major_formatter().format_ticks(ticks)
+        seen += [axis.get_label_text(), axis.get_scale(), *axis.get_view_interval(), *ticks, *names, *axis.get_minorticklocs()]
+    return tuple(seen)
+
+
+def moving_parts(figure):
+    """What may change while `looks` stays, in the order in which it is drawn: everything but backgrounds, ticks and labels."""
+    parts = []
+    for axes in figure.axes:
+        still = {axes.patch, axes.xaxis, axes.yaxis} | (set() if axes.axison else set(axes.spines.values()))
+        parts += sorted([part for part in axes.get_children() if part not in still], key=lambda part: part.get_zorder())
+    parts += [part for part in figure.get_children() if part is not figure.patch and part not in figure.axes]
+    return [part for part in parts if part.get_visible()]
 
 
 def frame_pixels(frames):

@@ -189,3 +189,34 @@ def test_bad_input_is_refused(garments):
         show_images(garments[:3], ["one"])
     with pytest.raises(ValueError, match="^images must have shape"):
         show_images(garments[0])
+
+
+def test_live_figure_paints_what_matplotlib_would_draw():
+    """On a kept background or a new one, pixel for pixel: moving limits, a legend, an image without axes, another number of axes."""
+
+    def varied(figure, t):
+        first, *others = figure.subplots(1, 1 + t % 3, squeeze=False)[0]
+        first.plot([0, 1, 2], [0, t, 1], label=f"t = {t}")
+        first.set(title=f"t = {t}", xlabel="x", ylim=(0, 10 if t < 5 else 20))
+        first.legend(loc="upper right")
+        for axes in others:
+            axes.imshow(np.full((4, 4), t), vmin=0, vmax=10)
+            axes.axis("off")
+        figure.suptitle("above all")
+
+    live, slider, _ = live_plot(varied)
+    for value in (3, 4, 3, 6, 7, 4, 0):
+        slider.value = value
+        painted = read_png(live.picture.value)
+        live.canvas.draw()
+        assert np.array_equal(painted, np.asarray(live.canvas.buffer_rgba())[..., :3]), f"t = {value}"
+
+
+def test_live_figure_of_a_polar_plot_falls_back_to_plain_drawing():
+    def clock(figure, t):
+        figure.add_subplot(projection="polar").plot([0, t], [0, 1])
+
+    live, slider, _ = live_plot(clock)
+    before = live.picture.value
+    slider.value = 2
+    assert live.picture.value != before
