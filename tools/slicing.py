@@ -136,12 +136,14 @@ def slice_for(notebook, target):
 
 
 def cells_calling(notebook, function):
-    """The indices of the code cells that call `function` by its name, and do not define it."""
-    return [
-        k
-        for k, source in code_of(notebook).items()
-        if re.search(rf"(?<![\w.]){function}\(", source) and not re.search(rf"def {function}\(", source)
-    ]
+    """The indices of the code cells that end by calling `function` by its name, and so display what it returns."""
+    found = []
+    for k, source in code_of(notebook).items():
+        last = ast.parse(re.sub(r"^[%!].*", "", source, flags=re.MULTILINE)).body[-1:]
+        call = last[0].value if last and isinstance(last[0], ast.Expr) else None
+        if isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and call.func.id == function:
+            found.append(k)
+    return found
 
 
 # what takes long and doesn't matter to a slider: what stands in a cell, and what takes its place in a slice
