@@ -1,39 +1,39 @@
-# exercise 1: the time for one radian instead of a full turn
+# exercise 1: the time for one radian instead of a full turn => the time for one radian
 def exercise_1(dim, max_period):
     half = dim // 2
     return max_period ** (torch.arange(half) / (half - 1))
 
 
-# exercise 1: the speeds, not the periods
+# exercise 1: the speeds, not the periods => these are the speeds
 def exercise_1(dim, max_period):
     half = dim // 2
     return max_period ** (-torch.arange(half) / (half - 1))
 
 
-# exercise 1: the exponent divided by dim / 2, as in the Transformer
+# exercise 1: the exponent divided by dim / 2, as in the Transformer => not by dim / 2
 def exercise_1(dim, max_period):
     half = dim // 2
     return 2 * math.pi * max_period ** (torch.arange(half) / half)
 
 
-# exercise 1: one period for each dimension instead of each clock
+# exercise 1: one period for each dimension instead of each clock => one period a clock
 def exercise_1(dim, max_period):
     return 2 * math.pi * max_period ** (torch.arange(dim) / (dim - 1))
 
 
-# exercise 1: slowest clock first
+# exercise 1: slowest clock first => in the wrong order
 def exercise_1(dim, max_period):
     half = dim // 2
     return (2 * math.pi * max_period ** (torch.arange(half) / (half - 1))).flip(0)
 
 
-# exercise 1: max_period typed in
+# exercise 1: max_period typed in => max_period is typed in
 def exercise_1(dim, max_period):
     half = dim // 2
     return 2 * math.pi * 10_000 ** (torch.arange(half) / (half - 1))
 
 
-# exercise 2: the hands turn backwards
+# exercise 2: the hands turn backwards => the hands turn backwards
 def exercise_2(code, s):
     half = code.shape[1] // 2
     turn = s * torch.exp(-math.log(10_000) * torch.arange(half) / (half - 1))
@@ -41,12 +41,12 @@ def exercise_2(code, s):
     return torch.cat([sin * turn.cos() - cos * turn.sin(), cos * turn.cos() + sin * turn.sin()], dim=1)
 
 
-# exercise 2: the code of s is added
+# exercise 2: the code of s is added => don't add two codes
 def exercise_2(code, s):
     return code + sinusoidal_embedding(torch.tensor([s]), code.shape[1])
 
 
-# exercise 2: one sign wrong, which is no rotation
+# exercise 2: one sign wrong, which is no rotation => the sign of sin(omega s) in your cosines
 def exercise_2(code, s):
     half = code.shape[1] // 2
     turn = s * torch.exp(-math.log(10_000) * torch.arange(half) / (half - 1))
@@ -54,7 +54,7 @@ def exercise_2(code, s):
     return torch.cat([sin * turn.cos() + cos * turn.sin(), cos * turn.cos() + sin * turn.sin()], dim=1)
 
 
-# exercise 2: neighbouring dimensions taken for a pair
+# exercise 2: neighbouring dimensions taken for a pair => not the sine's neighbour
 def exercise_2(code, s):
     half = code.shape[1] // 2
     turn = s * torch.exp(-math.log(10_000) * torch.arange(half) / (half - 1))
@@ -65,43 +65,43 @@ def exercise_2(code, s):
     return later
 
 
-# exercise 2: every clock turns by s radians
+# exercise 2: every clock turns by s radians => every clock turned by s radians
 def exercise_2(code, s):
     half = code.shape[1] // 2
     sin, cos = code[:, :half], code[:, half:]
     return torch.cat([sin * math.cos(s) + cos * math.sin(s), cos * math.cos(s) - sin * math.sin(s)], dim=1)
 
 
-# exercise 2: the codes come back as they were
+# exercise 2: the codes come back as they were => nothing turned
 def exercise_2(code, s):
     return code
 
 
-# exercise 3: the customary 10,000 leaves too many clocks standing still
+# exercise 3: the customary 10,000 leaves too many clocks standing still => too many clocks hardly move
 def exercise_3():
     return 16, 10_000
 
 
-# exercise 3: all clocks are fast, so neighbours differ
+# exercise 3: all clocks are fast, so neighbours differ => too many clocks are fast
 def exercise_3():
     return 16, 2
 
 
-# exercise 3: the slowest clock comes round within T steps
+# exercise 3: the slowest clock comes round within T steps => the slowest clock comes round again
 def exercise_3():
     return 16, 100
 
 
-# exercise 3: too few clocks
+# exercise 3: too few clocks => or add slower clocks
 def exercise_3():
     return 4, 10
 
 
-# exercise 3: the two numbers in the wrong order
+# exercise 3: the two numbers in the wrong order => is the order (dim, max_period)
 def exercise_3():
     return 300, 16
 
 
-# exercise 3: more dimensions than allowed
+# exercise 3: more dimensions than allowed => dim = 32 is more than 16
 def exercise_3():
     return 32, 300
