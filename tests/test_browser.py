@@ -5,13 +5,24 @@ Uses the Chromium found on the machine, or Playwright's own. With neither, these
 DDPM_REQUIRE_BROWSER is set, as it is in CI.
 """
 
+import json
 import os
 import re
 
 import pytest
 from conftest import ROOT
 
-from tools.frontends import FRONTENDS, PICTURE, copy_repository, launch, open_notebook, run_all, serving, write_notebook
+from tools.frontends import (
+    FRONTENDS,
+    PICTURE,
+    copy_repository,
+    launch,
+    open_notebook,
+    run_all,
+    serving,
+    switch_to,
+    write_notebook,
+)
 from tools.slicing import cells_calling, code_of, sources_for
 
 sync_api = pytest.importorskip("playwright.sync_api")
@@ -110,42 +121,52 @@ def test_scrubber_and_live_slider_follow_the_mouse(frontend, browser, server):
     assert readout.inner_text() == "1"
     drag_live_slider(page)
     assert int(readout.inner_text()) > 1
-    page.close()
+    close(page)
 
 
-@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
-def test_live_figure_of_every_notebook_follows_the_mouse(path, browser, server):
-    """The notebook's last live figure that has a slider, with the cells that it needs, in JupyterLab."""
-    address, folder = server
-    target = [k for k in cells_calling(path, "live_figure") if "Slider" in code_of(path)[k]][-1]
-    write_notebook(folder / "notebooks" / "slice.ipynb", sources_for(path, target))
-    page = open_notebook(browser, address, "slice.ipynb")
-    run_all(page)
-    drag_live_slider(page)
+@pytest.fixture(scope="module")
+def lab(browser, server):
+    """JupyterLab on one page, where notebook after notebook is opened."""
+    write_notebook(server[1] / "notebooks" / "empty.ipynb", ["1"])
+    page = open_notebook(browser, server[0], "empty.ipynb")
+    yield page
     close(page)
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
-def test_untrusted_notebook_shows_still_pictures(path, browser, server):
+def test_live_figure_of_every_notebook_follows_the_mouse(path, lab, server):
+    """The notebook's last live figure that has a slider, with the cells that it needs."""
+    target = [k for k in cells_calling(path, "live_figure") if "Slider" in code_of(path)[k]][-1]
+    write_notebook(server[1] / "notebooks" / f"slice_{path.name}", sources_for(path, target))
+    switch_to(lab, f"slice_{path.name}")
+    run_all(lab)
+    drag_live_slider(lab)
+
+
+def stored_stills(path, name):
+    """How many still pictures of the class `name` the outputs of a committed notebook hold."""
+    cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+    outputs = [output for cell in cells for output in cell.get("outputs", [])]
+    return sum("".join(output.get("data", {}).get("text/html", "")).count(f'<img class="{name}"') for output in outputs)
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_untrusted_notebook_shows_still_pictures(path, lab):
     """As committed, never trusted: every scrubber and live figure is a picture with alternative text, and none is a hole."""
-    page = open_notebook(browser, server[0], path.name, kernel=False)
-    assert not page.evaluate(
-        "jupyterapp.shell.currentWidget.content.widgets.some(c => c.model.type === 'code' && c.model.trusted)"
-    )
-    stored = path.read_text(encoding="utf-8")
+    switch_to(lab, path.name, kernel=False)
+    cells = "jupyterapp.shell.currentWidget.content.widgets.filter(c => c.model.type === 'code')"
+    assert lab.evaluate(f"{cells}.length > 5 && !{cells}.some(c => c.model.trusted)")
     for function, name in (("scrub", "ddpm-still"), ("live_figure", "ddpm-live-still")):
-        count = stored.count(f'class=\\"{name}\\"')
+        count = stored_stills(path, name)
         assert count >= len(cells_calling(path, function)) > 0
-        page.wait_for_function(
-            "([name, n]) => document.querySelectorAll('img.' + name).length === n", arg=[name, count], timeout=20_000
-        )
-        for still in page.locator(f"img.{name}").all():
-            shown = still.evaluate(
+        there = "([name, n]) => document.querySelectorAll('img.' + name).length === n"
+        lab.wait_for_function(there, arg=[name, count], timeout=20_000)
+        for still in lab.locator(f"img.{name}").all():
+            alt, width, boxes = still.evaluate(
                 "async i => { await i.decode(); return [i.alt, i.naturalWidth, i.getClientRects().length] }"
             )
-            assert len(shown[0]) > 20 and shown[1] > 50 and shown[2] == 1, shown
-    assert page.locator("iframe[srcdoc]").count() == 0, "an untrusted notebook runs no script"
-    close(page)
+            assert len(alt) > 20 and width > 50 and boxes == 1, alt
+    assert lab.locator("iframe[srcdoc]").count() == 0, "an untrusted notebook runs no script"
 
 
 def test_unsaved_edit_reaches_the_library(browser, server):
@@ -170,4 +191,4 @@ def test_unsaved_edit_reaches_the_library(browser, server):
     text = (folder / "ddpm_lib" / "forward.py").read_text()
     assert re.search(r'^LEARNER = "was here"$', text, re.MULTILINE) and text.count("def noise_step(") == 1
     assert notebook.read_bytes() == before
-    page.close()
+    close(page)

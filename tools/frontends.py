@@ -88,6 +88,19 @@ def open_notebook(browser, address, name, frontend="JupyterLab", kernel=True):
     return page
 
 
+def switch_to(page, name, kernel=True):
+    """Close the notebook that is open in JupyterLab, with its kernel, and open another in its place: quicker than another page."""
+    page.evaluate("""async path => {
+        const old = jupyterapp.shell.currentWidget;
+        const shown = await jupyterapp.commands.execute('docmanager:open', {path});
+        await old.sessionContext.shutdown();
+        old.dispose();
+        await Promise.all([shown.context.ready, shown.revealed]);
+    }""", f"notebooks/{name}")  # fmt: skip
+    if kernel:
+        page.evaluate("async () => await jupyterapp.shell.currentWidget.sessionContext.ready")
+
+
 def run_all(page, timeout=120_000):
     """Run all cells and wait for the last; a cell that fails is an error here, too."""
     assert page.evaluate("async () => await jupyterapp.commands.execute('notebook:run-all-cells')") is not False

@@ -170,7 +170,15 @@ def shortened(notebook):
     return sources
 
 
+def without_last_statement(source):
+    lines = source.splitlines()
+    return "\n".join(lines[: ast.parse(source).body[-1].lineno - 1])
+
+
 def sources_for(notebook, target):
-    """The sources of the slice for cell `target`, shortened."""
-    sources = shortened(notebook)
-    return [sources[k] for k in slice_for(notebook, target)]
+    """The sources of the slice for cell `target`, shortened; of a cell that only defines its figure's drawing, not the scrubber."""
+    sources, scrubbers = shortened(notebook), cells_calling(notebook, "scrub")
+    return [
+        without_last_statement(sources[k]) if k in scrubbers and k != target else sources[k]
+        for k in slice_for(notebook, target)
+    ]
