@@ -198,11 +198,10 @@ def test_page_stands_alone_and_fits(name, width, contexts, address):
         )
         early = [src for src, top in tops if src in visit.asked and top > 4000]
         assert not early, f"scrubbers far below were loaded at once: {early}"
-        height = page.evaluate("document.documentElement.scrollHeight")
-        for y in range(0, height, 2000):
-            page.evaluate("y => scrollTo(0, y)", y)
-            page.wait_for_timeout(20)
-        page.wait_for_function("[...document.querySelectorAll('article img')].every(i => i.complete)")
+        page.wait_for_function("""() => {
+            const late = [...document.querySelectorAll("article img")].find(i => !i.complete);
+            if (late) late.scrollIntoView();
+            return !late }""")
         wide = page.evaluate("document.documentElement.scrollWidth")
         assert wide <= WIDTHS[width], f"the page is {wide} px wide"
         sizes = page.evaluate("[...document.querySelectorAll('article img')].map(i => [i.src, i.naturalWidth, i.alt])")
