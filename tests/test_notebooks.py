@@ -1,4 +1,4 @@
-"""Every notebook runs from top to bottom in a clean kernel, offline; solutions pass their checks and wrong answers fail them."""
+"""Every notebook runs from top to bottom in a clean kernel, offline; solutions pass their checks, wrong answers are named."""
 
 import json
 import re
@@ -33,12 +33,14 @@ def solutions(notebook):
 
 
 def wrong_answers(path):
-    """The wrong answers of `tests/wrong_answers`, by exercise: lists of (what is wrong, source)."""
+    """The wrong answers of `tests/wrong_answers`, by exercise: lists of (what is wrong, words of the message, source)."""
     text = (ROOT / "tests" / "wrong_answers" / f"{path.stem}.py").read_text(encoding="utf-8")
     parts = re.split(r"^# exercise (\d): (.*)\n", text, flags=re.MULTILINE)[1:]
     answers = {}
-    for number, fault, source in zip(parts[::3], parts[1::3], parts[2::3], strict=True):
-        answers.setdefault(int(number), []).append((fault, source))
+    for number, title, source in zip(parts[::3], parts[1::3], parts[2::3], strict=True):
+        fault, _, words = title.partition(" => ")
+        assert words, f"{path.stem}, exercise {number}: write '{fault} => words that the message must hold'"
+        answers.setdefault(int(number), []).append((fault, words, source))
     return answers
 
 
@@ -48,7 +50,7 @@ def test_notebook_runs_and_its_checks_tell_right_from_wrong(path, monkeypatch):
     right, wrong = solutions(notebook), wrong_answers(path)
     assert set(right) == set(wrong) == {1, 2, 3} and all(len(answers) >= 2 for answers in wrong.values())
     for number in right:
-        sources = [right[number]] + [source for _, source in wrong[number]]
+        sources = [right[number]] + [source for _, _, source in wrong[number]]
         judge = JUDGE.format(name=f"exercise_{number}", check=f"check_{number}", sources=sources)
         notebook.cells.append(nbformat.v4.new_code_cell(judge))
     for name, value in QUIET.items():
@@ -63,5 +65,5 @@ def test_notebook_runs_and_its_checks_tell_right_from_wrong(path, monkeypatch):
     for number, cell in zip(right, notebook.cells[-3:], strict=True):
         (solved, *refused) = json.loads(cell.outputs[0].text)
         assert solved.startswith(f"passed: Exercise {number}: correct"), solved
-        for (fault, _), verdict in zip(wrong[number], refused, strict=True):
-            assert verdict.startswith("refused: ") and len(verdict) > 20, f"exercise {number}, {fault}: {verdict}"
+        for (fault, words, _), verdict in zip(wrong[number], refused, strict=True):
+            assert verdict.startswith("refused: ") and words in verdict, f"exercise {number}, {fault}: {verdict}"

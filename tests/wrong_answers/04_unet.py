@@ -1,4 +1,4 @@
-# exercise 1: the biases of the convolutions and of the linear layer are left out
+# exercise 1: the biases of the convolutions and of the linear layer are left out => has a bias for each output channel
 def exercise_1(in_channels, out_channels, time_channels):
     first = 2 * in_channels + 9 * in_channels * out_channels
     second = 2 * out_channels + 9 * out_channels * out_channels
@@ -6,7 +6,7 @@ def exercise_1(in_channels, out_channels, time_channels):
     return first + time_channels * out_channels + second + shortcut
 
 
-# exercise 1: the shortcut is counted even where it is the identity
+# exercise 1: the shortcut is counted even where it is the identity => the shortcut is the identity, without parameters
 def exercise_1(in_channels, out_channels, time_channels):
     first = 2 * in_channels + 9 * in_channels * out_channels + out_channels
     time = time_channels * out_channels + out_channels
@@ -14,7 +14,7 @@ def exercise_1(in_channels, out_channels, time_channels):
     return first + time + second + in_channels * out_channels + out_channels
 
 
-# exercise 1: the normalisations are taken to have no parameters
+# exercise 1: the normalisations are taken to have no parameters => a normalisation has parameters too
 def exercise_1(in_channels, out_channels, time_channels):
     first = 9 * in_channels * out_channels + out_channels
     time = time_channels * out_channels + out_channels
@@ -23,7 +23,7 @@ def exercise_1(in_channels, out_channels, time_channels):
     return first + time + second + shortcut
 
 
-# exercise 1: the shortcut is never counted
+# exercise 1: the shortcut is never counted => the shortcut is missing
 def exercise_1(in_channels, out_channels, time_channels):
     first = 2 * in_channels + 9 * in_channels * out_channels + out_channels
     time = time_channels * out_channels + out_channels
@@ -31,7 +31,7 @@ def exercise_1(in_channels, out_channels, time_channels):
     return first + time + second
 
 
-# exercise 2: the softmax runs over the queries instead of the keys
+# exercise 2: the softmax runs over the queries instead of the keys => softmax over the wrong axis
 def exercise_2(query, key, value, heads):
     n, length, channels = query.shape
     q, k, v = (x.reshape(n, length, heads, channels // heads).transpose(1, 2) for x in (query, key, value))
@@ -39,7 +39,7 @@ def exercise_2(query, key, value, heads):
     return (weights @ v).transpose(1, 2).reshape(n, length, channels)
 
 
-# exercise 2: scaled by the width of all heads together
+# exercise 2: scaled by the width of all heads together => C / heads, not of C
 def exercise_2(query, key, value, heads):
     n, length, channels = query.shape
     q, k, v = (x.reshape(n, length, heads, channels // heads).transpose(1, 2) for x in (query, key, value))
@@ -47,7 +47,7 @@ def exercise_2(query, key, value, heads):
     return (weights @ v).transpose(1, 2).reshape(n, length, channels)
 
 
-# exercise 2: not transposed back, so that heads and pixels are mixed up
+# exercise 2: not transposed back, so that heads and pixels are mixed up => heads and pixels are mixed up
 def exercise_2(query, key, value, heads):
     n, length, channels = query.shape
     q, k, v = (x.reshape(n, length, heads, channels // heads).transpose(1, 2) for x in (query, key, value))
@@ -55,13 +55,13 @@ def exercise_2(query, key, value, heads):
     return (weights @ v).reshape(n, length, channels)
 
 
-# exercise 2: one head, whatever was asked for
+# exercise 2: one head, whatever was asked for => the heads are ignored
 def exercise_2(query, key, value, heads):
     weights = torch.softmax(query @ key.transpose(1, 2) / query.shape[-1] ** 0.5, dim=-1)
     return weights @ value
 
 
-# exercise 2: neighbouring channels go to different heads
+# exercise 2: neighbouring channels go to different heads => not every fourth one
 def exercise_2(query, key, value, heads):
     n, length, channels = query.shape
     q, k, v = (x.reshape(n, length, channels // heads, heads).permute(0, 3, 1, 2) for x in (query, key, value))
@@ -69,7 +69,7 @@ def exercise_2(query, key, value, heads):
     return (weights @ v).permute(0, 2, 3, 1).reshape(n, length, channels)
 
 
-# exercise 3: the hooks are never removed, so that the cuts add up
+# exercise 3: the hooks are never removed, so that the cuts add up => call remove() on every handle
 def exercise_3(model, x_t, t, noise):
     errors = []
     for _, taker, width in skip_pairs(model):
@@ -79,7 +79,7 @@ def exercise_3(model, x_t, t, noise):
     return errors
 
 
-# exercise 3: the skips are taken in the order of the way up
+# exercise 3: the skips are taken in the order of the way up => the order is reversed
 def exercise_3(model, x_t, t, noise):
     errors = []
     for _, taker, width in reversed(skip_pairs(model)):
@@ -90,7 +90,7 @@ def exercise_3(model, x_t, t, noise):
     return errors
 
 
-# exercise 3: the first channels are zeroed, not the kept ones
+# exercise 3: the first channels are zeroed, not the kept ones => the wrong channels are zeroed
 def exercise_3(model, x_t, t, noise):
     errors = []
     for _, taker, width in skip_pairs(model):
@@ -103,7 +103,7 @@ def exercise_3(model, x_t, t, noise):
     return errors
 
 
-# exercise 3: the hook comes off before the model runs
+# exercise 3: the hook comes off before the model runs => nothing is cut
 def exercise_3(model, x_t, t, noise):
     errors = []
     for _, taker, width in skip_pairs(model):
