@@ -8,12 +8,12 @@ Both variances see the same pictures, times and noise. The results, term by term
 
 import argparse
 import json
-import sys
 import time
 from pathlib import Path
 
 import torch
-from evaluate_pretrained import RESULTS, checkpoint_digest, machine
+from evaluate_pretrained import RESULTS
+from measure import checkpoint_digest, command, made_on
 
 from ddpm_lib.data import data_folder, load_images
 from ddpm_lib.evaluation import bits_per_dim
@@ -38,8 +38,8 @@ if __name__ == "__main__":
     pictures, _ = load_images(split="test")
     indices = torch.randperm(len(pictures), generator=torch.Generator().manual_seed(options.seed))[: options.n]
     results = {
-        "command": " ".join(["python", "benchmarks/bits_per_dim.py", *sys.argv[1:]]),
-        "machine": machine(),
+        "command": command(),
+        "machine": made_on(device),
         "checkpoint": checkpoint_digest(options.checkpoint),
         "n": options.n,
         "times": options.times,

@@ -10,15 +10,12 @@ With --keep the pictures go into `benchmarks/results/samples.safetensors`, as by
 
 import argparse
 import contextlib
-import hashlib
 import json
-import os
-import platform
-import sys
 import time
 from pathlib import Path
 
 import torch
+from measure import checkpoint_digest, command, made_on, write_json
 from tqdm import tqdm
 
 from ddpm_lib.data import data_folder
@@ -28,25 +25,6 @@ from ddpm_lib.sampling import sample
 from ddpm_lib.training import best_device, load_checkpoint, write_safetensors
 
 RESULTS = Path(__file__).resolve().parent / "results"
-
-
-def machine():
-    """What the seconds were measured on."""
-    cpu = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").exists() else ""
-    names = [line.split(": ", 1)[1] for line in cpu.splitlines() if line.startswith("model name")]
-    device = best_device()
-    return {
-        "processor": names[0] if names else platform.machine(),
-        "cores": os.cpu_count(),
-        "threads": torch.get_num_threads(),
-        "device": torch.cuda.get_device_name() if device == "cuda" else device,
-        "torch": torch.__version__,
-    }
-
-
-def checkpoint_digest(path):
-    """The first 16 digits of the file's SHA-256: which weights a figure belongs to."""
-    return hashlib.sha256(Path(path).read_bytes()).hexdigest()[:16]
 
 
 def draw(model, schedule, options):
@@ -84,10 +62,7 @@ def add_record(path, record, same):
     """Add a record to a JSON list, in the place of those that agree with it in the fields `same`."""
     records = json.loads(path.read_text()) if path.exists() else []
     records = [old for old in records if any(old.get(field) != record.get(field) for field in same)] + [record]
-    new = path.with_suffix(".new")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    new.write_text(json.dumps(records, indent=1) + "\n")
-    new.replace(path)
+    write_json(path, records)
 
 
 def main():
@@ -110,8 +85,7 @@ def main():
     pictures = draw(model.to(best_device()), schedule, options)
     seconds = time.perf_counter() - start
     settings = {"checkpoint": checkpoint_digest(options.checkpoint)} | settings_of(options, schedule)
-    command = " ".join(["python", "benchmarks/evaluate_pretrained.py", *sys.argv[1:]])
-    about = {"command": command, "sampling_seconds": round(seconds, 1), "machine": machine()}
+    about = {"command": command(), "sampling_seconds": round(seconds, 1), "machine": made_on(best_device())}
     record = settings | evaluate(pictures) | about
     add_record(options.out, record, settings)
     if options.keep:

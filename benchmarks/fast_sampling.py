@@ -13,14 +13,12 @@ prints it. The noise x_T of a batch depends on the seed and the batch alone, so 
 
 import argparse
 import contextlib
-import hashlib
 import json
-import os
-import platform
 import time
 from pathlib import Path
 
 import torch
+from measure import checkpoint_digest, made_on, write_json
 
 from ddpm_lib.data import data_folder
 from ddpm_lib.evaluation import frechet_distance, frechet_floor, image_features, real_features
@@ -104,20 +102,6 @@ def measure(model, schedule, settings, n, batch, seed):
     )
 
 
-def machine():
-    """Where the seconds come from."""
-    cpuinfo = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").exists() else ""
-    processor = next((s.split(":")[1].strip() for s in cpuinfo.splitlines() if s.startswith("model name")), "")
-    device = str(best_device())
-    gpu = torch.cuda.get_device_name() if device.startswith("cuda") else None
-    return {
-        "processor": processor or platform.processor() or platform.machine(),
-        "cores": os.cpu_count(),
-        "device": gpu or device,
-        "torch": torch.__version__,
-    }
-
-
 def load_records(digest, n, seed):
     """The records of earlier runs that still count: of this checkpoint, n and seed, and still in the grid."""
     stored = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
@@ -128,14 +112,12 @@ def load_records(digest, n, seed):
 
 
 def write_results(records, digest, n, seed):
-    """Write all records in the order of the grid; first to a new file, so that the old one is never half written."""
+    """Write all records in the order of the grid."""
     order = [name_of(settings) for settings in grid()]
     command = f"python benchmarks/fast_sampling.py --n {n} --seed {seed}"
-    results = {"command": command, "machine": machine(), "checkpoint": digest}
+    results = {"command": command, "machine": made_on(best_device()), "checkpoint": digest}
     results["records"] = sorted(records, key=lambda record: order.index(name_of(record)))
-    new = RESULTS.with_suffix(".new")
-    new.write_text(json.dumps(results, indent=1) + "\n")
-    new.replace(RESULTS)
+    write_json(RESULTS, results)
 
 
 def main():
@@ -147,7 +129,7 @@ def main():
     parser.add_argument("--time", action="store_true", help="take the seconds anew, on one batch of each record")
     parser.add_argument("--list", action="store_true", help="only say what there is to do")
     options = parser.parse_args()
-    digest = hashlib.sha256((data_folder() / "fashion-mnist.safetensors").read_bytes()).hexdigest()[:16]
+    digest = checkpoint_digest(data_folder() / "fashion-mnist.safetensors")
     records = load_records(digest, options.n, options.seed)
     done = {name_of(record) for record in records}
     todo = [s for s in grid() if name_of(s) not in done and all(part in name_of(s).split() for part in options.only)]

@@ -1,6 +1,7 @@
-"""What the speed measurements share: the clock, the machine's name and its peak, and results that survive an interrupt."""
+"""What the measurements share: the clock, the machine's name and its peak, and results that survive an interrupt."""
 
 import datetime
+import hashlib
 import json
 import os
 import platform
@@ -41,6 +42,16 @@ def machine(device="cpu"):
         "instructions": torch.backends.cpu.get_cpu_capability(),
         "bfloat16_instructions": sorted({"avx512_bf16", "amx_bf16", "bf16"} & set(flags)),
     } | ({"gpu": torch.cuda.get_device_name(device)} if torch.device(device).type == "cuda" else {})
+
+
+def made_on(device="cpu"):
+    """The machine, the device and the version of torch that a figure belongs to."""
+    return machine(device) | {"device": str(device), "torch": torch.__version__}
+
+
+def checkpoint_digest(path):
+    """The first 16 digits of the file's SHA-256: which weights a figure belongs to."""
+    return hashlib.sha256(Path(path).read_bytes()).hexdigest()[:16]
 
 
 def load_average():
@@ -136,6 +147,15 @@ def command():
     return " ".join(["python", f"benchmarks/{Path(sys.argv[0]).name}", *sys.argv[1:]])
 
 
+def write_json(path, content):
+    """Write a results file; first under another name, so that the old one is never half written."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    new = path.with_name(path.name + ".tmp")
+    new.write_text(json.dumps(content, indent=1) + "\n")
+    os.replace(new, path)
+
+
 class Results:
     """A JSON file of named sections, written whole after every round, so that Ctrl-C loses one round at most.
 
@@ -161,7 +181,4 @@ class Results:
             "load_average": load_average(),
             "settings": settings,
         } | content
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = self.path.with_name(self.path.name + ".tmp")
-        temporary.write_text(json.dumps(self.content, indent=1) + "\n")
-        os.replace(temporary, self.path)
+        write_json(self.path, self.content)

@@ -10,12 +10,11 @@ here, with the options that the library does not have because they earned nothin
 import argparse
 import json
 import math
-import os
-import platform
 import time
 from pathlib import Path
 
 import torch
+from measure import made_on, write_json
 
 from ddpm_lib.data import load_images
 from ddpm_lib.evaluation import frechet_distance, frechet_floor, image_features, real_features
@@ -108,13 +107,6 @@ def train_missing(names, pictures, seed):
         print(f"{name}: {seconds:.0f} s, loss {notes['final_loss']}", flush=True)
 
 
-def machine():
-    """What the seconds were measured on."""
-    cpuinfo = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").exists() else ""
-    names = [line.split(": ", 1)[1] for line in cpuinfo.splitlines() if line.startswith("model name")]
-    return {"processor": names[0] if names else platform.machine(), "cores": os.cpu_count(), "torch": torch.__version__}
-
-
 def measure_missing(steps=20, n=1000, seed=0):
     """Draw n pictures from every checkpoint that has no record yet, and append their Fréchet distance to the results."""
     records = json.loads(RESULTS.read_text())["records"] if RESULTS.exists() else []
@@ -139,7 +131,7 @@ def measure_missing(steps=20, n=1000, seed=0):
         print(f"{record['run']}, {path.stem}: {record['ratio']:.1f} floors", flush=True)
         records.append(record)
         command = "python benchmarks/recipe.py --train, then --measure"
-        RESULTS.write_text(json.dumps({"command": command, "machine": machine(), "records": records}, indent=1) + "\n")
+        write_json(RESULTS, {"command": command, "machine": made_on(), "records": records})
 
 
 if __name__ == "__main__":
