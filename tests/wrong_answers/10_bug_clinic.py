@@ -59,7 +59,12 @@ def exercise_2(model, schedule, x, times, generator):
 # exercise 2: no noise at all => no noise is added in the steps
 def exercise_2(model, schedule, x, times, generator):
     for t, s in zip(times[:-1], times[1:], strict=True):
-        x = schedule.posterior(schedule.predict_x_0(x, t, model(x, t)).clamp(-1, 1), x, t)[0]
+        now, then = schedule.alpha_bars[t], schedule.alpha_bars[s]
+        alpha = now / then
+        x_0 = schedule.predict_x_0(x, t, model(x, t)).clamp(-1, 1)
+        weight_x_0 = then.sqrt() * (1 - alpha) / (1 - now)
+        weight_x = alpha.sqrt() * (1 - then) / (1 - now)
+        x = weight_x_0.float() * x_0 + weight_x.float() * x
     return x
 
 
