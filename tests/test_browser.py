@@ -85,7 +85,7 @@ def drag_live_slider(page):
     to_the_right = box["x"] - whole["x"] < whole["width"] / 2
     drag(page, handle, 90 if to_the_right else -90)
     changed = "([picture, before]) => document.querySelector(picture).src !== before"
-    page.wait_for_function(changed, arg=[PICTURE, before], timeout=20_000)
+    page.wait_for_function(changed, arg=[PICTURE, before], timeout=60_000)
 
 
 def close(page):
@@ -160,7 +160,7 @@ def test_untrusted_notebook_shows_still_pictures(path, lab):
         count = stored_stills(path, name)
         assert count >= len(cells_calling(path, function)) > 0
         there = "([name, n]) => document.querySelectorAll('img.' + name).length === n"
-        lab.wait_for_function(there, arg=[name, count], timeout=20_000)
+        lab.wait_for_function(there, arg=[name, count], timeout=60_000)
         for still in lab.locator(f"img.{name}").all():
             alt, width, boxes = still.evaluate(
                 "async i => { await i.decode(); return [i.alt, i.naturalWidth, i.getClientRects().length] }"

@@ -86,11 +86,13 @@ def colab(lane, origin, tmp_path_factory):
         (kernel / "kernel.json").write_text(json.dumps({"argv": argv, "display_name": "Colab", "language": "python"}))
         env = {k: v for k, v in os.environ.items() if k not in ("PYTEST_CURRENT_TEST", "DDPM_NO_EXPORT", "PYTHONPATH")}
         env |= {"PYTHONPATH": str(ROOT / "tests" / "colab"), "IPYTHONDIR": str(own / "ipython"), "GIT_CONFIG_COUNT": "1",
-                "GIT_CONFIG_KEY_0": f"url.{origin}.insteadOf", "GIT_CONFIG_VALUE_0": ADDRESS}  # fmt: skip
+                "GIT_CONFIG_KEY_0": f"url.{origin}.insteadOf", "GIT_CONFIG_VALUE_0": ADDRESS,
+                "OMP_NUM_THREADS": "1"}  # fmt: skip
+        # two notebooks run at a time: with a thread of each on every core they would wait for each other
         notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source) for source in sources])
         specs = KernelSpecManager(kernel_dirs=[str(kernel.parent)], ensure_native_kernel=False)
         manager = AsyncKernelManager(kernel_name="colab", kernel_spec_manager=specs)
-        client = NotebookClient(notebook, km=manager, timeout=120, resources={"metadata": {"path": str(content)}})
+        client = NotebookClient(notebook, km=manager, timeout=600, resources={"metadata": {"path": str(content)}})
         try:
             client.execute(env=env)
         except CellExecutionError as error:

@@ -258,7 +258,7 @@ def test_scrubbers_follow_a_finger_and_fit_the_phone(notebook, contexts, address
                 points = [] if share is None else [{"x": box["x"] + share * box["width"], "y": y}]
                 touch.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
             frame.wait_for_function(
-                "first => document.querySelector('canvas').toDataURL() !== first", arg=first, timeout=5000
+                "first => document.querySelector('canvas').toDataURL() !== first", arg=first, timeout=30_000
             )
             shown = element.bounding_box()["height"]
             needed = frame.evaluate("document.querySelector('label').getBoundingClientRect().bottom")
