@@ -10,7 +10,6 @@ import shutil
 import subprocess
 import sys
 import tomllib
-from concurrent.futures import ThreadPoolExecutor
 
 import nbformat
 import pytest
@@ -86,9 +85,7 @@ def colab(lane, origin, tmp_path_factory):
         (kernel / "kernel.json").write_text(json.dumps({"argv": argv, "display_name": "Colab", "language": "python"}))
         env = {k: v for k, v in os.environ.items() if k not in ("PYTEST_CURRENT_TEST", "DDPM_NO_EXPORT", "PYTHONPATH")}
         env |= {"PYTHONPATH": str(ROOT / "tests" / "colab"), "IPYTHONDIR": str(own / "ipython"), "GIT_CONFIG_COUNT": "1",
-                "GIT_CONFIG_KEY_0": f"url.{origin}.insteadOf", "GIT_CONFIG_VALUE_0": ADDRESS,
-                "OMP_NUM_THREADS": "1"}  # fmt: skip
-        # two notebooks run at a time: with a thread of each on every core they would wait for each other
+                "GIT_CONFIG_KEY_0": f"url.{origin}.insteadOf", "GIT_CONFIG_VALUE_0": ADDRESS}  # fmt: skip
         notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source) for source in sources])
         specs = KernelSpecManager(kernel_dirs=[str(kernel.parent)], ensure_native_kernel=False)
         manager = AsyncKernelManager(kernel_name="colab", kernel_spec_manager=specs)
@@ -131,19 +128,11 @@ def cells_to_run(path):
     return cells, {k: at[k] for k in scrubs}, {k: at[k] for k in live}
 
 
-@pytest.fixture(scope="module")
-def runs(colab):
-    """All notebooks at work in the background, two at a time."""
-    with ThreadPoolExecutor(2) as pool:
-        yield {path: pool.submit(colab, cells_to_run(path)[0]) for path in NOTEBOOKS}
-        pool.shutdown(cancel_futures=True)
-
-
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
-def test_notebook_in_colab(path, runs):
+def test_notebook_in_colab(path, colab):
     """The setup cell clones and says nothing; scrubbers stand; every control of a live figure changes its picture; an edit is exported."""
-    _, scrubs, live = cells_to_run(path)
-    ran, content = runs[path].result()
+    sources, scrubs, live = cells_to_run(path)
+    ran, content = colab(sources)
     assert ran[0].outputs == [] and live and scrubs
     for k, place in scrubs.items():
         html = "".join(output.get("data", {}).get("text/html", "") for output in ran[place].outputs)
