@@ -91,7 +91,7 @@ def image_features(images, classifier=None):
 
 @lru_cache(maxsize=2)
 def real_features(features):
-    """`features` of the 10,000 test pictures (the reference), and of the 10,000 training pictures that the classifier never saw."""
+    """`features` `(10000, D)` of the test pictures (the reference), and of the training pictures that the classifier never saw."""
     return features(load_images(split="test")[0]), features(load_images()[0][CLASSIFIER_TRAINING:])
 
 
@@ -177,7 +177,7 @@ def nearest_training_images(images):
     """For each of the images `(N, 1, 28, 28)` in [-1, 1], the nearest training image.
 
     Returns `(distances, indices)`, `(N,)` each: the root mean square difference of the pixels, and its place in
-    `load_images()`.
+    `load_images()`. Errors as in `as_pictures`.
     """
     rows, half_squares = training_matrix()
     pictures = as_pictures("images", images).flatten(1)
@@ -186,10 +186,12 @@ def nearest_training_images(images):
 
 
 def frechet_floor(n, features=image_features):
-    """The Fréchet distance of `n` real pictures to the reference: what a perfect model would score.
+    """The Fréchet distance of `n` real pictures, 2 to 10,000 of them, to the reference: what a perfect model would score.
 
     The mean over as many disjoint draws from the 10,000 unseen pictures as there are, at most 10.
     """
+    if not 2 <= n <= 10_000:
+        raise ValueError(f"n must lie in 2..10,000, got {n}")
     reference, unseen = real_features(features)
     draws = unseen[: n * min(10, len(unseen) // n)].split(n)
     return sum(frechet_distance(draw, reference) for draw in draws) / len(draws)
@@ -242,7 +244,8 @@ def evaluate(samples, features=image_features):
 def log_bin_probability(x, mean, spread):
     """log of the probability that a Gaussian gives to the grey level of `x` (Eq. 13), elementwise, in nats.
 
-    `x` holds the 256 levels 2k/255 - 1; the bins are 2/255 wide, and the ones at -1 and 1 are open to the outside.
+    `x` holds levels 2k/255 - 1; `mean` and `spread` (above 0) broadcast with it. The bins are 2/255 wide, and those at
+    -1 and 1 are open to the outside.
     """
     low = ((x - 1 / 255 - mean) / spread).masked_fill(x < -1 + 1 / 255, -math.inf)
     high = ((x + 1 / 255 - mean) / spread).masked_fill(x > 1 - 1 / 255, math.inf)
@@ -259,7 +262,10 @@ def kl_gaussians(mean_1, variance_1, mean_2, variance_2):
 
 
 def time_strata(T, count):
-    """Cut the times 2..T into `count` strata, longer and longer: a list of `count + 1` edges, stratum i is edges[i] <= t < edges[i + 1]."""
+    """Cut the times 2..T into `count` strata, longer and longer: a list of `count + 1` edges, stratum i is edges[i] <= t < edges[i + 1].
+
+    Raises ValueError unless `count` is an integer in 1..T - 1.
+    """
     if not isinstance(count, int) or not 1 <= count <= T - 1:
         raise ValueError(f"times must be None or an integer in 1..T - 1 = {T - 1}, got {count!r}")
     edges = [2]

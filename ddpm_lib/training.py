@@ -53,6 +53,7 @@ class TrainingState:
     `model` (a UNet) is trained for `steps` steps of `batch_size` images with AdamW; the learning rate warms up to
     `learning_rate` and falls to 0 along a cosine. `precision` is "float32" or "bfloat16" (autocast). Batches, times and noise
     come from one generator with `seed`. `network` is what a step calls: the model, or its wrapper among several processes.
+    Raises ValueError for other settings, or where the processes cannot share a batch evenly.
     """
 
     def __init__(self, model, schedule, steps, batch_size=32, learning_rate=2e-3, precision="float32", seed=0):
@@ -65,16 +66,15 @@ class TrainingState:
             raise ValueError(f"batch_size must be a multiple of the number of processes, {count}, got {batch_size}")
         self.model, self.schedule, self.ema = model, schedule, EMA(model)
         self.network = DistributedDataParallel(model) if count > 1 else model
-        self.settings = dict(
-            steps=steps, batch_size=batch_size, learning_rate=learning_rate, precision=precision, seed=seed
-        )
+        self.settings = dict(steps=steps, batch_size=batch_size, learning_rate=learning_rate)
+        self.settings |= dict(precision=precision, seed=seed)
         self.optimizer = torch.optim.AdamW(model.parameters(), lr=learning_rate, fused=True)
         self.generator = torch.Generator().manual_seed(seed)
         self.step, self.losses = 0, []
 
 
 def learning_rate_factor(step, steps):
-    """The share of the learning rate to use at `step` of `steps`: a linear warm-up, then half a cosine down to 0."""
+    """The share of the learning rate to use at `step`, in 0..steps - 1: a linear warm-up, then half a cosine down to 0."""
     warm_up = max(1, min(steps // 10, 200))
     return min(1, (step + 1) / warm_up) * 0.5 * (1 + math.cos(math.pi * step / steps))
 
@@ -97,13 +97,13 @@ def mean_over_processes(number):
 
 
 def stratified_times(count, T, generator=None):
-    """`count` times, int64 `(count,)` in 1..T, rising: one drawn from each of `count` equal slices of 1..T, so each is uniform over all."""
+    """`count` times in 1..T, int64 `(count,)`, rising: one from each of `count` equal slices of 1..T; over many batches all t are equally frequent."""
     within = torch.rand(count, dtype=torch.float64, generator=generator)
     return 1 + ((torch.arange(count) + within) * T / count).long().clamp(max=T - 1)
 
 
 def draw_batch(state, images):
-    """Lines 2 to 4 of Algorithm 1, drawn for the whole batch: this process's slice of `(x_0, t, noise)`."""
+    """Lines 2 to 4 of Algorithm 1, drawn for the whole batch: this process's slice of `(x_0, t, noise)`, `t` on the CPU."""
     count, generator = state.settings["batch_size"], state.generator
     x_0 = images[torch.randint(len(images), (count,), generator=generator)]
     t = stratified_times(count, state.schedule.T, generator)
@@ -309,6 +309,7 @@ def train(state, images, path=None, save_every=500, progress=True, after_step=No
 
     With `path` the state is saved there every `save_every` steps, at the end and on Ctrl-C, which ends the run with
     KeyboardInterrupt between two steps. `after_step(state)` is called after every step, by the first process.
+    Raises ValueError for other images, FloatingPointError as `train_step`, OSError where the state cannot be written.
     """
     check_training_images(images)
     steps, first = state.settings["steps"], place()[0] == 0
@@ -359,6 +360,7 @@ def load_folder(path, image_size=28, channels=1):
     """Anyone's own pictures: a folder with a sub-folder for each class (torchvision's `ImageFolder`), as `(images, labels)`.
 
     The pictures are scaled and cropped to squares: images float32 `(N, channels, image_size, image_size)` in [-1, 1].
+    Raises FileNotFoundError where there are no such sub-folders, ValueError for other `channels` and for a broken picture.
     """
     if channels not in (1, 3):
         raise ValueError(f"channels must be 1 (grey) or 3 (RGB), got {channels}")
@@ -369,9 +371,8 @@ def load_folder(path, image_size=28, channels=1):
     try:
         folder = datasets.ImageFolder(str(path), transforms.Compose(grey + steps))
     except FileNotFoundError as error:
-        raise FileNotFoundError(
-            f"path: {path} must be a folder with pictures in sub-folders, one a class: {error}"
-        ) from error
+        expected = "must be a folder with pictures in sub-folders, one a class"
+        raise FileNotFoundError(f"path: {path} {expected}: {error}") from error
     images = []
     for k, (file, _) in enumerate(folder.samples):
         try:
@@ -382,7 +383,7 @@ def load_folder(path, image_size=28, channels=1):
 
 
 class ShortChain(torch.nn.Module):
-    """`model` for a chain of `steps` of its schedule's T times, evenly spaced: sample it with its own `.schedule`."""
+    """`model` on a chain of `steps` of its schedule's T times, evenly spaced; called with k in 1..steps, sampled with its own `.schedule`."""
 
     def __init__(self, model, schedule, steps):
         super().__init__()

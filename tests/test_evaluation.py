@@ -390,6 +390,12 @@ def test_bad_pictures_are_refused(unseen):
         evaluate(unseen[:9])
 
 
+@pytest.mark.parametrize("n", [0, 1, 10_001])
+def test_a_floor_of_too_few_or_too_many_pictures_is_refused(n):
+    with pytest.raises(ValueError, match=f"^n must lie in 2..10,000, got {n}"):
+        frechet_floor(n)
+
+
 @pytest.mark.parametrize("distance", [frechet_distance, kernel_distance])
 def test_bad_features_are_refused(distance):
     good = gaussian(5, 3, 0)
