@@ -134,14 +134,17 @@ def lab(browser, server):
     close(page)
 
 
+@pytest.mark.parametrize("frontend", FRONTENDS)
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
-def test_live_figure_of_every_notebook_follows_the_mouse(path, lab, server):
+def test_live_figure_of_every_notebook_follows_the_mouse(path, frontend, browser, server):
     """The notebook's last live figure that has a slider, with the cells that it needs."""
+    address, folder = server
     target = [k for k in cells_calling(path, "live_figure") if "Slider" in code_of(path)[k]][-1]
-    write_notebook(server[1] / "notebooks" / f"slice_{path.name}", sources_for(path, target))
-    switch_to(lab, f"slice_{path.name}")
-    run_all(lab)
-    drag_live_slider(lab)
+    write_notebook(folder / "notebooks" / f"slice_{path.name}", sources_for(path, target))
+    page = open_notebook(browser, address, f"slice_{path.name}", frontend)
+    run_all(page)
+    drag_live_slider(page)
+    close(page)
 
 
 def stored_stills(path, name):

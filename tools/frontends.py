@@ -101,7 +101,7 @@ def switch_to(page, name, kernel=True):
         page.evaluate("async () => await jupyterapp.shell.currentWidget.sessionContext.ready")
 
 
-def run_all(page, timeout=120_000):
+def run_all(page, timeout=300_000):
     """Run all cells and wait for the last; a cell that fails is an error here, too."""
     assert page.evaluate("async () => await jupyterapp.commands.execute('notebook:run-all-cells')") is not False
     cells = "jupyterapp.shell.currentWidget.content.widgets.filter(c => c.model.type === 'code')"
