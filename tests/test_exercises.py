@@ -14,6 +14,7 @@ import pytest
 from conftest import ROOT
 from nbclient import NotebookClient
 
+import tools.judge
 from tools import exercises
 from tools.exercises import locate, write_workspace
 from tools.export import code_cells, export_target, module_texts
@@ -160,24 +161,76 @@ def test_workspace_notebooks_hold_no_outputs_and_no_answers(workspace):
 # the learner's way
 
 
+@pytest.fixture
+def kernel(workspace, monkeypatch):
+    """Stands for a kernel of the workspace: the list of the sources that it ran."""
+    ran = []
+
+    def texts(stem):
+        modules = module_texts(workspace / "notebooks" / f"{stem}.ipynb", ran)
+        return {workspace / "ddpm_lib" / f"{module}.py": text for module, text in modules.items()}
+
+    monkeypatch.setattr(tools.judge, "kernel_texts", texts)
+    return ran
+
+
+def exported(folder, stem):
+    return [s for s in code_cells(folder / "notebooks" / f"{stem}.ipynb")[1] if export_target(s) is not None]
+
+
 @pytest.mark.parametrize("stem", NOTEBOOKS.values())
-def test_check_cells_tell_blank_from_right_in_the_notebook(workspace, stem, capsys):
-    """The exported cells of a notebook in one namespace, as in a kernel: blank with their checks, then solved with their checks."""
-    blank = [
-        s
-        for s in code_cells(workspace / "notebooks" / f"{stem}.ipynb")[1]
-        if export_target(s) is not None or "\ncheck(" in s
-    ]
-    solved = [s for s in code_cells(ROOT / "notebooks" / f"{stem}.ipynb")[1] if export_target(s) is not None]
+def test_check_cells_tell_blank_from_right_in_the_notebook(workspace, kernel, stem, capsys):
+    """The check cells of a notebook, before and after the solutions have run in its kernel."""
+    checks = [s for s in code_cells(workspace / "notebooks" / f"{stem}.ipynb")[1] if "\ncheck(" in s]
     pieces = [name for name, piece in PIECES.items() if NOTEBOOKS[piece.module] == stem]
-    names = {"__name__": "notebook"}
-    for source in blank:
-        exec(compile(source, "cell", "exec"), names)
+    for source in checks:
+        exec(source, {})
     said = capsys.readouterr().out
-    assert [f"{name} is still blank" in said for name in pieces] == [True] * len(pieces), said
-    for source in solved + [s for s in blank if "\ncheck(" in s]:
-        exec(compile(source, "cell", "exec"), names)
+    assert [f"{name}: still blank" in said for name in pieces] == [True] * len(pieces), said
+    kernel += exported(ROOT, stem)
+    for source in checks:
+        exec(source, {})
     assert capsys.readouterr().out.split("\n") == [f"{name}: right" for name in pieces] + [""]
+
+
+STEP = "#| export\ndef noise_step(x, beta, generator=None):\n    "
+SLIPS = {
+    "a name that only the notebook has": (
+        [STEP + "return math.sqrt(1 - beta) * x"],
+        "NameError: name 'math' is not defined, .*: beside its arguments",
+    ),
+    "a print left in": ([STEP + "print(x)\n    return x"], "draw new noise for every entry .*is not shown"),
+    "a renamed argument": (
+        [STEP.replace("beta", "b") + "return x"],
+        r"its arguments must be \(x, beta, generator=None\), yours are \(x, b, generator=None\)",
+    ),
+    "no export": ([STEP.replace("#| export", "# mine") + "return x"], "still blank: .* begins with `#| export`"),
+    "a syntax error, then mended": ([STEP + "return (1 - beta", STEP + "return x"], "every entry"),
+    "an exported cell that fails": (
+        [STEP + "return x", "#| export\nlimit = images.max()"],
+        "do not run together: NameError: name 'images' is not defined",
+    ),
+    "a piece that raises": (
+        [STEP + "return x.root()"],
+        "AttributeError: .* no attribute 'root', at `return x.root\\(\\)`",
+    ),
+}
+
+
+@pytest.mark.parametrize("ran, said", SLIPS.values(), ids=SLIPS)
+def test_slips_in_a_notebook_are_told(kernel, ran, said, capsys):
+    kernel += ran
+    tools.judge.check("noise_step")
+    told = " ".join(capsys.readouterr().out.split())
+    assert re.search(said, told), told
+
+
+def test_a_class_that_was_begun_anew_is_judged_whole(kernel, capsys):
+    """In the kernel the class loses its methods when its first cell runs again; what is exported has them all."""
+    cells = exported(ROOT, NOTEBOOKS["schedule"])
+    kernel += cells + [source for source in cells if "\nclass NoiseSchedule:" in source]
+    tools.judge.check("NoiseSchedule.add_noise")
+    assert capsys.readouterr().out == "NoiseSchedule.add_noise: right\n"
 
 
 def test_a_learner_fills_notebook_01_exports_and_is_graded(mine):
@@ -223,7 +276,9 @@ def test_blank_cell_says_what_is_missing_where_it_is_needed(workspace):
     )
     code = "\n".join(wanted)
     done = subprocess.run([sys.executable, "-c", code], cwd=path.parent, env=CLEAN, capture_output=True, text=True)
-    assert done.stderr.strip().endswith("NotImplementedError: noise_chain is yours to write (notebook 01)")
+    assert done.stderr.strip().endswith(
+        "NotImplementedError: noise_chain is yours to write (notebook 01, whose last cell exports it)"
+    )
 
 
 @pytest.mark.parametrize("stem, home", [("00_start_here", ROOT), ("01_forward_diffusion", None)])
@@ -249,6 +304,18 @@ def test_running_it_again_overwrites_nothing(mine):
     report = write_workspace(mine)
     assert [path.read_text() for path in edited] == ["my own"] * 3 and set(edited) <= set(report["kept"])
     assert report["written"] == [lost.resolve()] and lost.read_bytes() == before
+
+
+def test_what_is_written_and_not_exported_is_told(mine):
+    """Notebook 01 is solved and saved, and its last cell was not run; then its file is half there, and its module is gone."""
+    path, module = mine / "notebooks" / "01_forward_diffusion.ipynb", mine / "ddpm_lib" / "forward.py"
+    shutil.copy(ROOT / "notebooks" / path.name, path)
+    status, report = grade(mine, "-k", "noise_")
+    assert status == 1 and f"noise_step: it is written in {path.name}, but not exported: run that" in report
+    path.write_text(path.read_text()[:-100])
+    module.unlink()
+    with pytest.raises(SystemExit, match="can't be exported, .*: mend it, or delete it to begin it anew"):
+        write_workspace(mine)
 
 
 def test_interrupted_it_leaves_nothing_half_written(tmp_path, monkeypatch):
@@ -278,6 +345,16 @@ def test_without_links_the_data_is_copied(tmp_path, monkeypatch):
     assert copied == [(ROOT / "data", tmp_path / "mine" / "data")]
 
 
+def test_windows_line_endings_change_nothing(mine):
+    """Of the file, and within the sources, as some editors write them."""
+    path = mine / "notebooks" / "02_noise_schedule.ipynb"
+    before, notebook = module_texts(path), json.loads(path.read_text())
+    for cell in notebook["cells"]:
+        cell["source"] = [line.replace("\n", "\r\n") for line in cell["source"]]
+    path.write_bytes(json.dumps(notebook, indent=1).replace("\n", "\r\n").encode())
+    assert module_texts(path) == before
+
+
 # the grader can't be fooled
 
 
@@ -299,14 +376,16 @@ CHEATS = {
         "embedding.py reads",
     ),
     "noise_prediction_loss": (
-        "def noise_prediction_loss(*args, **options):\n    import sys\n    sys.path.insert(0, CLONE)\n"
+        "def noise_prediction_loss(model, x_0, schedule, t=None, noise=None, generator=None):\n    import sys\n    sys.path.insert(0, CLONE)\n"
         "    mine = {k: sys.modules.pop(k) for k in list(sys.modules) if k.startswith('ddpm_lib')}\n"
         "    from ddpm_lib.loss import noise_prediction_loss as theirs\n    sys.modules.update(mine)\n    sys.path.remove(CLONE)\n"
-        "    return theirs(*args, **options)",
+        "    return theirs(model, x_0, schedule, t, noise, generator)",
         "noise_prediction_loss reads",
     ),
     "sample": (
-        "def sample(*args, **options):\n    from tools.judge import reference\n    return reference()['sampling'].sample(*args, **options)",
+        "def sample(model, schedule, shape, generator=None, clip=True, variance='beta_tilde', progress=True):\n"
+        "    from tools.judge import reference\n"
+        "    return reference()['sampling'].sample(model, schedule, shape, generator, clip, variance, progress)",
         "sample runs sample of",
     ),
     "ddim_encode": (
@@ -314,8 +393,8 @@ CHEATS = {
         "ddim_encode comes from",
     ),
     "kl_gaussians": (
-        "def kl_gaussians(*args):\n    import subprocess, sys\n"
-        "    subprocess.run([sys.executable, '-c', 'import ddpm_lib.evaluation'])\n    return args[0]",
+        "def kl_gaussians(mean_1, variance_1, mean_2, variance_2):\n    import subprocess, sys\n"
+        "    subprocess.run([sys.executable, '-c', 'import ddpm_lib.evaluation'])\n    return mean_1",
         "kl_gaussians starts another program",
     ),
 }

@@ -9,8 +9,12 @@ from torch.nn import functional as F
 from tools.diagnose import as_numbers, explain_moments, same
 from tools.pieces import (
     BETAS,
+    PER_IMAGE,
     Recorder,
     advising,
+    check_refused,
+    check_tensor,
+    check_unchanged,
     column,
     compare,
     draws_alike,
@@ -34,10 +38,9 @@ from tools.pieces import (
 )
 def check_noise_step(lib):
     b, x = 0.02, torch.full((200_000, 1), 2.0)
-    drawn = lib.noise_step(x, b, seeded())
-    assert drawn is not None, "noise_step returns None: is there a return?"
+    drawn = check_unchanged("noise_step", x, lambda x: lib.noise_step(x, b, seeded()))
+    check_tensor("noise_step", drawn)
     assert drawn.shape == x.shape, f"noise_step must keep the shape {tuple(x.shape)}, yours gives {tuple(drawn.shape)}"
-    assert bool((x == 2).all()), "noise_step changes the x that it is given: make a new tensor"
     right, m = (1 - b) ** 0.5 * 2, b**0.5
     assert (drawn != drawn[0]).any(), "all entries of x_t are alike: draw new noise for every entry"
     explain_moments(
@@ -53,6 +56,8 @@ def check_noise_step(lib):
             "the two coefficients are swapped": (m * 2, 1 - b),
             "a square root too many on the noise": (right, m),
             "both square roots were left off": ((1 - b) * 2, b**2),
+            "the noise is not scaled: it needs the factor sqrt(beta)": (right, 1),
+            "1 - sqrt(beta) where sqrt(1 - beta) belongs, in front of x": ((1 - m) * 2, b),
         },
     )
     draws_alike("noise_step", lambda g: lib.noise_step(x[:3], b, g))
@@ -76,7 +81,8 @@ def chain_moments(betas, mean=1.0, variance=0.0):
 def check_noise_chain(lib):
     betas, x_0 = [0.1, 0.3, 0.6], torch.full((100_000, 1), 2.0)
     chain = lib.noise_chain(x_0, betas, seeded())
-    assert chain is not None, "noise_chain returns None: is there a return?"
+    assert not isinstance(chain, list), "noise_chain returns a list: stack its states, torch.stack(...)"
+    check_tensor("noise_chain", chain)
     count = len(chain)
     assert chain.shape != x_0.shape, "noise_chain returns one state: stack all of them, x_0 first"
     assert count != 3, "noise_chain has T states where T + 1 belong: x_0 is the first of them, x_T the last"
@@ -102,10 +108,10 @@ def check_noise_chain(lib):
 
 
 def check_betas(name, betas, T, right, mistakes):
-    assert betas is not None, f"{name}({T}) is None: is there a return?"
+    check_tensor(f"{name}({T})", betas)
     length = len(torch.as_tensor(betas))
     assert length != T + 1, f"{name}({T}) has T + 1 entries: leave out beta_0, it returns beta_1 .. beta_T"
-    compare(f"{name}({T})", betas, right, mistakes)
+    compare(f"{name}({T})", betas, right, mistakes, 1e-9 if betas.dtype == torch.float64 else 1e-6)
     assert betas.dtype == torch.float64, f"{name} must return float64, yours returns {betas.dtype}"
 
 
@@ -125,10 +131,23 @@ def check_linear_betas(lib):
             f"these betas are meant for T = 1000 and leave alpha_bar_T = {left:.2f} at T = {T}, x_T is not noise: scale by 1000 / T": line(
                 T
             ),
+            "computed in float32, and then made float64: begin with dtype=torch.float64": (
+                1000 / T * torch.linspace(1e-4, 0.02, T)
+            ).clamp(max=0.999),
+            "the cap is 0.999: a beta of 1 would leave nothing of the picture": (1000 / T * line(T)).clamp(max=1),
             "scaled by T / 1000, it is 1000 / T": T / 1000 * line(T),
             "no cap: a beta above 1 is no variance, clamp at 0.999": 1000 / T * line(T),
             "a line between the square roots, squared: that is another schedule ('scaled linear')": (
                 1000 / T * torch.linspace(1e-2, 0.02**0.5, T, dtype=torch.float64) ** 2
+            ).clamp(max=0.999),
+            "clamp(0.999) lifts every beta to 0.999: the cap is clamp(max=0.999)": (1000 / T * line(T)).clamp(
+                min=0.999
+            ),
+            "the line must end at 0.02 for t = T: divide t - 1 by T - 1": (
+                1000 / T * (1e-4 + torch.arange(T, dtype=torch.float64) / T * 0.0199)
+            ).clamp(max=0.999),
+            "only one end of the line is scaled: all of it, by 1000 / T": torch.linspace(
+                1e-4, 20 / T, T, dtype=torch.float64
             ).clamp(max=0.999),
             "the betas run from the last to the first": (1000 / T * line(T)).clamp(max=0.999).flip(0),
         }
@@ -158,6 +177,10 @@ def check_cosine_betas(lib):
         "these are the alphas; beta_t is 1 - alpha_t": f(s)[1:] / f(s)[:-1],
         "1 - alpha_bar_t: beta_t is 1 minus the ratio of neighbours": 1 - (f(s) / f(s)[0])[1:],
         "no cap: clamp at 0.999": 1 - f(s)[1:] / f(s)[:-1],
+        "the ratio is upside down, f(t) goes above f(t - 1)": (1 - f(s)[:-1] / f(s)[1:]).clamp(max=0.999),
+        "the difference of neighbours: beta_t is 1 minus their ratio": f(s)[:-1] - f(s)[1:],
+        "t is not divided by T": betas(torch.cos((time * T + s) / (1 + s) * math.pi / 2) ** 2),
+        "1 + s stands without its brackets": betas(torch.cos((time + s + s) * math.pi / 2) ** 2),
         "half a cosine too far, pi where pi / 2 belongs": betas(torch.cos((time + s) / (1 + s) * math.pi) ** 2),
     }
     check_betas("cosine_betas", lib.cosine_betas(T), T, betas(f(s)), mistakes)
@@ -188,6 +211,7 @@ def check_init(lib):
     )
     shifted = torch.cat([n.alpha_bars[:1], n.alpha_bars[:-1]])
     mistakes = {
+        "its logarithm, a sum of logarithms: take exp": n.alphas.log().cumsum(0),
         "the running product of the betas; it is that of the alphas, 1 - beta": n.betas.cumprod(0),
         "these are the alphas of single steps; alpha bar is their running product": n.alphas,
         "a running sum where a running product belongs": n.alphas.cumsum(0),
@@ -201,6 +225,7 @@ def check_init(lib):
         "upside down: signal over noise": 1 / n.snr,
         "a ratio of amplitudes; the SNR is the ratio of the squares": n.snr.sqrt(),
         "its logarithm": n.snr.log(),
+        "over beta; the noise in x_t has the variance 1 - alpha_bar": n.alpha_bars / n.betas,
     }
     compare("schedule.snr", schedule.snr[1:], n.snr[1:], {k: v[1:] for k, v in mistakes.items()})
     assert schedule.snr[0] == math.inf, (
@@ -208,6 +233,11 @@ def check_init(lib):
     )
     for name in ("betas", "alphas", "alpha_bars", "snr"):
         assert getattr(schedule, name).dtype == torch.float64, f"schedule.{name} must be float64"
+
+
+MINUTE = torch.full((3,), 1e-4, dtype=torch.float64)  # so small that 1 - alpha_bar loses digits in float32
+EARLY = 1 - torch.full((2,), 1 - 1e-4)
+LATE = "digits are lost in the float32 of x: compute with the schedule's float64, and give per_image the result"
 
 
 @piece(
@@ -244,6 +274,8 @@ def check_signal_and_noise(lib):
     assert both[0].dtype == x.dtype, (
         f"the coefficients must have the dtype of x, {x.dtype}, yours {both[0].dtype}: use per_image"
     )
+    spread = schedule_of(lib, MINUTE).signal_and_noise(torch.tensor([1, 1]), x)[1]
+    compare("the noise's coefficient where beta_1 = 1e-4", spread.flatten(), [0.01, 0.01], {LATE: EARLY.sqrt()}, 1e-7)
 
 
 @piece(
@@ -256,7 +288,7 @@ def check_add_noise(lib):
     x_0, noise, bar = normal(4, 3), normal(4, 3, seed=1), column(n.alpha_bars[t])
     schedule = schedule_of(lib)
     x_t = schedule.add_noise(x_0, t, noise)
-    assert x_t is not None, "add_noise returns None: is there a return?"
+    check_tensor("add_noise", x_t)
     assert same(x_t, schedule.add_noise(x_0, t, noise), 1e-9), (
         "add_noise draws noise of its own: use the argument `noise`"
     )
@@ -271,6 +303,7 @@ def check_add_noise(lib):
         "t is off by one, alpha_bar_{t-1} where alpha_bar_t belongs": before.sqrt() * x_0 + (1 - before).sqrt() * noise,
         "signal and noise are swapped": spread * x_0 + signal * noise,
         "the noise is taken away instead of added": signal * x_0 - spread * noise,
+        "signal_and_noise has taken the square roots already": bar**0.25 * x_0 + (1 - bar) ** 0.25 * noise,
         "the picture doesn't fade: it needs the factor sqrt(alpha_bar)": x_0 + spread * noise,
     }
     compare("x_t", x_t, signal * x_0 + spread * noise, mistakes)
@@ -279,6 +312,7 @@ def check_add_noise(lib):
         schedule.add_noise(x_0, 5, noise)[0],
         n.alpha_bars[5].sqrt() * x_0[0] + (1 - n.alpha_bars[5]).sqrt() * noise[0],
     )
+    check_refused("t = -1 must be refused: self.check(t, 0, ...) does that", lambda: schedule.add_noise(x_0, -1, noise))
 
 
 @piece(
@@ -288,7 +322,7 @@ def check_add_noise(lib):
 )
 def check_predict_x_0(lib):
     n, t = numbers(), torch.tensor([0, 2, 5])
-    x_t, noise, bar = normal(3, 3), normal(3, 3, seed=1), column(n.alpha_bars[t])
+    x_t, noise, bar = normal(3, 2), normal(3, 2, seed=1), column(n.alpha_bars[t])
     signal, spread, before = bar.sqrt(), (1 - bar).sqrt(), column(n.alpha_bars[(t - 1).clamp(min=0)])
     mistakes = {
         "not divided by sqrt(alpha_bar)": x_t - spread * noise,
@@ -301,11 +335,18 @@ def check_predict_x_0(lib):
         "all the noise is taken away: it is in x_t with the factor sqrt(1 - alpha_bar)": (x_t - noise) / signal,
         "multiplied by sqrt(alpha_bar), divide": (x_t - spread * noise) * signal,
         "t is off by one": (x_t - (1 - before).sqrt() * noise) / before.sqrt(),
+        "signal and spread are swapped: divide by sqrt(alpha_bar)": (x_t - signal * noise) / spread,
+        "the coefficients of a single step (Eq. 2): Eq. 4 has alpha bar": (x_t - column(n.betas[t]).sqrt() * noise)
+        / column(n.alphas[t]).sqrt(),
     }
-    got = schedule_of(lib).predict_x_0(x_t, t, noise)
-    right = (x_t - spread * noise) / signal
+    right, schedule = (x_t - spread * noise) / signal, schedule_of(lib)
+    with advising(RuntimeError, PER_IMAGE):
+        got = check_unchanged("predict_x_0", x_t, lambda x: schedule.predict_x_0(x, t, noise))
     clipped = {"clipped to [-1, 1]: leave that to the sampler": right.clamp(-1, 1)}
     compare("the predicted x_0", got, right, mistakes | clipped)
+    check_refused(
+        "t = -1 must be refused: self.check(t, 0, ...) does that", lambda: schedule.predict_x_0(x_t, -1, noise)
+    )
 
 
 @piece(
@@ -315,7 +356,7 @@ def check_predict_x_0(lib):
 )
 def check_predict_noise(lib):
     n, t = numbers(), torch.tensor([1, 2, 5])
-    x_t, x_0, bar = normal(3, 3), normal(3, 3, seed=1), column(n.alpha_bars[t])
+    x_t, x_0, bar = normal(3, 2), normal(3, 2, seed=1), column(n.alpha_bars[t])
     signal, spread = bar.sqrt(), (1 - bar).sqrt()
     mistakes = {
         "not divided by sqrt(1 - alpha_bar)": x_t - signal * x_0,
@@ -325,14 +366,17 @@ def check_predict_noise(lib):
         "divided by sqrt(alpha_bar), as for x_0": (x_t - spread * x_0) / signal,
         "only the picture is divided: put brackets around the difference": x_t - signal * x_0 / spread,
         "the sign is turned round": (signal * x_0 - x_t) / spread,
+        "divided by sqrt(alpha_bar): divide by sqrt(1 - alpha_bar)": (x_t - signal * x_0) / signal,
+        "multiplied by sqrt(1 - alpha_bar), divide": (x_t - signal * x_0) * spread,
     }
-    schedule = schedule_of(lib)
-    compare("the predicted noise", schedule.predict_noise(x_t, t, x_0), (x_t - signal * x_0) / spread, mistakes)
-    try:
-        schedule.predict_noise(x_t, 0, x_0)
-    except ValueError:
-        return
-    raise AssertionError("t = 0 must be refused, x_0 holds no noise: self.check(t, 1, …) does that")
+    right, schedule = (x_t - signal * x_0) / spread, schedule_of(lib)
+    with advising(RuntimeError, PER_IMAGE):
+        got = check_unchanged("predict_noise", x_t, lambda x: schedule.predict_noise(x, t, x_0))
+    compare("the predicted noise", got, right, mistakes)
+    check_refused(
+        "t = 0 must be refused, x_0 holds no noise: self.check(t, 1, …) does that",
+        lambda: schedule.predict_noise(x_t, 0, x_0),
+    )
 
 
 @piece(
@@ -343,9 +387,11 @@ def check_predict_noise(lib):
 )
 def check_posterior(lib):
     n, t = numbers(), torch.tensor([1, 2, 5])
-    x_0, x_t, schedule = normal(3, 3), normal(3, 3, seed=1), schedule_of(lib)
-    both = schedule.posterior(x_0, x_t, t)
+    x_0, x_t, schedule = normal(3, 2), normal(3, 2, seed=1), schedule_of(lib)
+    with advising(RuntimeError, PER_IMAGE):
+        both, again = schedule.posterior(x_0, x_t, t), schedule.posterior(x_0, x_t, t)
     assert isinstance(both, tuple) and len(both) == 2, "posterior returns two things: return mean, variance"
+    assert same(both[0], again[0], 1e-9), "the posterior's mean is random: noise is added by the sampler, not here"
     beta, alpha, now, before = (column(v) for v in (n.betas[t], n.alphas[t], n.alpha_bars[t], n.alpha_bars[t - 1]))
     a, b = before.sqrt() * beta / (1 - now), alpha.sqrt() * (1 - before) / (1 - now)
     mistakes = {
@@ -358,6 +404,8 @@ def check_posterior(lib):
         "a square root was left off in the weight of x_t": a * x_0 + alpha * (1 - before) / (1 - now) * x_t,
         "the weights of x_0 and x_t are swapped": b * x_0 + a * x_t,
         "the weights are not divided by 1 - alpha_bar_t": (1 - now) * (a * x_0 + b * x_t),
+        "the weights are divided by sqrt(1 - alpha_bar_t), there is no root": (1 - now).sqrt() * (a * x_0 + b * x_t),
+        "beta_t has no root in the weight of x_0": a / beta.sqrt() * x_0 + b * x_t,
     }
     compare("the posterior's mean", both[0], a * x_0 + b * x_t, mistakes)
     tilde, now, before, beta = (v[:, 0] for v in ((1 - before) / (1 - now) * beta, now, before, beta))
@@ -367,21 +415,26 @@ def check_posterior(lib):
         "upside down, (1 - alpha_bar_{t-1}) goes above": (1 - now) / (1 - before) * beta,
         "alpha bars without '1 -'": before / now * beta,
         "the factor beta_t is missing": (1 - before) / (1 - now),
+        "its logarithm: the variance itself is asked for": tilde.log(),
+        "its logarithm, kept from -infinity: the variance itself is asked for": tilde.clamp(min=1e-20).log(),
     }
     variance = as_numbers(both[1])
-    variance = variance[..., 0].flatten() if variance.numel() in (3, 9) else variance
+    variance = variance[..., 0].flatten() if variance.numel() in (3, 6) else variance
     compare("the posterior's variance at t = 1, 2, 5", variance, tilde, mistakes)
     assert torch.broadcast_shapes(both[1].shape, x_t.shape) == x_t.shape, (
         "the variance must broadcast over x_t: use per_image"
     )
+    mean, _ = schedule_of(lib, MINUTE).posterior(torch.ones(2, 1), torch.zeros(2, 1), 1)
+    compare("the weight of x_0 at t = 1", mean[:, 0], [1.0, 1.0], {LATE: 1e-4 / EARLY})
 
 
 # 03, embedding
 
 
-def embedding(t, dim, divide=None, period=10_000, scale=1.0):
+def embedding(t, dim, divide=None, period=10_000, scale=1.0, first=0):
     divide = dim // 2 - 1 if divide is None else divide
-    angles = scale * t[:, None].double() * period ** -(torch.arange(dim // 2, dtype=torch.float64) / divide)
+    powers = (first + torch.arange(dim // 2, dtype=torch.float64)) / divide
+    angles = scale * t[:, None].double() * period**-powers
     return angles.sin(), angles.cos()
 
 
@@ -392,31 +445,41 @@ def embedding(t, dim, divide=None, period=10_000, scale=1.0):
     slice(2, None),
 )
 def check_sinusoidal_embedding(lib):
-    t, dim = torch.tensor([1, 10, 500, 1000]), 8
-    got = lib.sinusoidal_embedding(t, dim)
-    sin, cos = embedding(t, dim)
+    t, dim, P = torch.tensor([1, 2, 3, 5, 7]), 8, 100  # small, for float32 loses digits of large angles
+    with advising((RuntimeError, IndexError), "every t meets every frequency: t[:, None] times them is (N, dim/2)"):
+        got = lib.sinusoidal_embedding(t, dim, P)
+    sin, cos = embedding(t, dim, period=P)
 
-    def joined(**settings):
-        return torch.cat(embedding(t, dim, **settings), 1)
+    def joined(t=t, period=P, **settings):
+        return torch.cat(embedding(t, dim, period=period, **settings), 1)
 
+    straight = t[:, None] * torch.linspace(1, 1 / P, dim // 2, dtype=torch.float64)
     mistakes = {
         "the cosines come first: sines first": torch.cat([cos, sin], 1),
         "sines and cosines take turns: all sines first, then all cosines": torch.stack([sin, cos], 2).flatten(1),
+        "sines and cosines take turns, as in the Transformer: all sines first, and dim/2 - 1 in the exponent": torch.stack(
+            embedding(t, dim, 4, P), 2
+        ).flatten(1),
         "dim/2 where dim/2 - 1 belongs in the exponent: the last frequency must be 1 / max_period": joined(divide=4),
+        "the first frequency must be 1: k runs from 0": joined(divide=4, first=1),
         "t was scaled to [0, 1]: with period 10000 most columns are constant; take t as it is": joined(scale=1e-3),
-        "all frequencies rise: 1 is the highest, 1 / max_period the lowest": joined(period=1e-4),
+        "the frequencies rise to max_period: 1 is the highest, 1 / max_period the lowest": joined(period=1 / P),
+        "the frequencies lie on a line: they fall in equal ratios, powers of max_period": torch.cat(
+            [straight.sin(), straight.cos()], 1
+        ),
         "the angles are multiplied by 2 pi: they are t times the frequency": joined(scale=2 * math.pi),
+        "max_period is not used": joined(period=10_000),
         "sines and cosines alternate over the rows, the times, not over the columns": torch.where(
-            torch.arange(4)[:, None] % 2 == 0, torch.cat([sin, sin], 1), torch.cat([cos, cos], 1)
+            torch.arange(len(t))[:, None] % 2 == 0, torch.cat([sin, sin], 1), torch.cat([cos, cos], 1)
         ),
         "rows and columns are swapped: one row for each t": joined().T,
+        "the cosines stand below the sines: beside them, dim=1": torch.cat([sin, cos], 0),
         "only sines": torch.cat([sin, sin], 1),
     }
-    compare("the embedding of t = 1, 10, 500, 1000", got, torch.cat([sin, cos], 1), mistakes, 1e-3)
-    other = lib.sinusoidal_embedding(t, dim, max_period=100)
-    compare(
-        "the embedding with max_period = 100", other, joined(period=100), {"max_period is not used": joined()}, 1e-3
-    )
+    compare("the embedding of t = 1, 2, 3, 5, 7 with max_period = 100", got, joined(), mistakes, 1e-3)
+    late = torch.tensor([1, 10, 500, 1000])
+    right = joined(late, 10_000)
+    compare("the embedding of t = 1, 10, 500, 1000", lib.sinusoidal_embedding(late, dim), right, tolerance=1e-3)
     assert got.dtype == torch.float32, f"the embedding must be float32, like the weights it meets; yours is {got.dtype}"
 
 
@@ -475,6 +538,8 @@ def check_residual_block(lib):
             "the shortcut is missing: the block must be residual": block.second(first + added),
             "the time is never added": short_cut + block.second(first),
             "the time is added after the second convolution: add it before": short_cut + block.second(first) + added,
+            "the time is added before the first convolution: add it after": short_cut
+            + block.second(block.first(x + added if widths[0] == widths[1] else x)),
             "the time multiplies: add it": short_cut + block.second(first * added),
             "self.second is never called": short_cut + first + added,
             "the shortcut is added before the second convolution": block.second(first + added + short_cut),
@@ -490,13 +555,17 @@ def check_residual_block(lib):
         compare(f"ResidualBlock{(*widths, 12)}", got, right, mistakes, 1e-4)
 
 
-def attend(layer, x, scale=None, dim=-1, residual=True, project=True, norm=True, swap=False):
+def attend(
+    layer, x, scale=None, weigh=None, residual=True, project=True, norm=True, order=(0, 1, 2), split=True, back=True
+):
+    """Attention by plain formulas; each argument is one way to go wrong."""
     n, c, h, w = x.shape
-    qkv = layer.query_key_value(layer.norm(x) if norm else x).reshape(n, 3, c, h * w)
-    query, key, value = qkv.transpose(2, 3).unbind(1)
-    query, key = (key, query) if swap else (query, key)
-    weights = torch.softmax(query @ key.transpose(1, 2) * (c**-0.5 if scale is None else scale), dim=dim)
-    mixed = (weights @ value).transpose(1, 2).reshape(n, c, h, w)
+    qkv = layer.query_key_value(layer.norm(x) if norm else x)
+    parts = qkv.reshape(n, 3, c, h * w).transpose(2, 3).unbind(1) if split else qkv.reshape(n, h * w, 3, c).unbind(2)
+    query, key, value = (parts[k] for k in order)
+    scores = query @ key.transpose(1, 2) * (c**-0.5 if scale is None else scale)
+    mixed = (torch.softmax(scores, dim=-1) if weigh is None else weigh(scores)) @ value
+    mixed = (mixed.transpose(1, 2) if back else mixed).reshape(n, c, h, w)
     mixed = layer.out(mixed) if project else mixed
     return x + mixed if residual else mixed
 
@@ -504,12 +573,13 @@ def attend(layer, x, scale=None, dim=-1, residual=True, project=True, norm=True,
 @piece(
     "unet",
     "Attention.forward",
-    "Query, key and value for each of the H W places, from the normalised x; softmax of query . key / sqrt(C); the weighted values, through self.out, are added to x.",
+    "self.query_key_value of the normalised x holds the C channels of the query, then the key's, then the value's, for each of the H W places. Softmax of query . key / sqrt(C); the weighted values, through self.out, are added to x.",
     slice(1, None),
 )
 @torch.no_grad()
 def check_attention(lib):
     layer, x = shaken(lib.Attention(8)), normal(2, 8, 3, 3).float()
+    q, k, v = layer.query_key_value(layer.norm(x)).reshape(2, 3, 8, 9).unbind(1)  # by channel, not by place
     mistakes = {
         "attention is never applied: this is x itself": x,
         "not residual: add x": attend(layer, x, residual=False),
@@ -518,12 +588,30 @@ def check_attention(lib):
         "scaled by sqrt(H W), it is sqrt(C), the length of a query": attend(layer, x, scale=1 / 3),
         "multiplied by sqrt(C), divide": attend(layer, x, scale=8**0.5),
         "softmax over the queries: each query's weights must sum to 1, so over the keys, the last dimension": attend(
-            layer, x, dim=1
+            layer, x, weigh=lambda scores: scores.softmax(1)
         ),
-        "softmax over the batch": attend(layer, x, dim=0),
+        "softmax over the batch": attend(layer, x, weigh=lambda scores: scores.softmax(0)),
+        "the weights are applied transposed: row i of them mixes the values for place i": attend(
+            layer, x, weigh=lambda scores: scores.softmax(-1).transpose(1, 2)
+        ),
+        "the channels attend to each other: the scores must be (N, H W, H W)": x
+        + layer.out((torch.softmax(q @ k.transpose(1, 2) / 8**0.5, -1) @ v).reshape(x.shape)),
+        "no softmax": attend(layer, x, weigh=lambda scores: scores),
+        "the scores are scaled after the softmax: scale them before": attend(
+            layer, x, 1, weigh=lambda scores: scores.softmax(-1) / 8**0.5
+        ),
         "x is not normalised first": attend(layer, x, norm=False),
         "self.out is never called": attend(layer, x, project=False),
-        "query and key are swapped": attend(layer, x, swap=True),
+        "query and key are swapped": attend(layer, x, order=(1, 0, 2)),
+        "the value comes last: the channels are those of the query, then the key, then the value": attend(
+            layer, x, order=(2, 1, 0)
+        ),
+        "channels and places are mixed up: reshape to (N, 3, C, H W) first, then transpose": attend(
+            layer, x, split=False
+        ),
+        "places and channels are mixed up on the way back: transpose to (N, C, H W) first, then reshape": attend(
+            layer, x, back=False
+        ),
     }
     compare("Attention(8)", layer(x), attend(layer, x), mistakes, 1e-4)
 
@@ -551,6 +639,13 @@ def check_upsample(lib):
         ),
         "not doubled": convolve(x),
     }
+    called = []
+
+    def once(*_):
+        called.append(1)
+        assert len(called) < 2, "self(...) calls this forward again: the convolution itself is super().forward"
+
+    layer.register_forward_pre_hook(once)
     compare("Upsample(8)", layer(x), convolve(double), mistakes, 1e-4)
 
 
@@ -575,7 +670,7 @@ def run_unet(lib, net, x_t, t, keep_first=True, time=None, newest=-1, skip_first
 @piece(
     "unet",
     "UNet.forward",
-    "Embed the checked t; self.stem; down, keeping every feature map; middle; up, where each Block takes the latest kept map beside its input (torch.cat, dim=1); self.head. A Block takes the time too, other layers do not.",
+    "Embed the t that self.check_input(x_t, t) returns; self.stem; down, keeping every feature map; middle; up, where each Block takes the latest kept map beside its input (torch.cat, dim=1); self.head. A Block takes the time too, other layers do not.",
 )
 @torch.no_grad()
 def check_unet(lib):
@@ -597,12 +692,12 @@ def check_unet(lib):
             "the input is added to the output: the network predicts the noise itself": lambda: x_t + right,
         }
     )
-    with advising(
-        RuntimeError, "the maps do not fit together: each Block on the way up takes the latest kept map, kept.pop()"
-    ):
+    advice = "the maps do not fit together: the stem and every layer on the way down give one, and each Block on the way up takes the latest kept map, kept.pop()"
+    with advising((RuntimeError, IndexError), advice):
         got = net(x_t, t)
     compare("UNet(1, 8, (1, 1))(x_t, t)", got, right, mistakes, 1e-4)
-    compare("the UNet at an int t = 500", net(x_t, 500)[1], right[1], tolerance=1e-3)
+    with advising(TypeError, "an int t must do as well: embed what self.check_input(x_t, t) returns"):
+        compare("the UNet at an int t = 500", net(x_t, 500)[1], right[1], tolerance=1e-3)
 
 
 # 05, loss
@@ -635,14 +730,21 @@ def check_loss(lib):
         "the model sees the clean x_0: it must see x_t": (formula(x_0, time) - noise).square().mean(),
         "the model sees the noise: it must see x_t": (formula(noise, time) - noise).square().mean(),
         "the model sees t - 1: it must see the t that made x_t": (formula(x_t, time - 1) - noise).square().mean(),
-        "the model sees t / T: it must see t itself": (formula(x_t, time / 9) - noise).square().mean(),
-        "the given noise is in x_t twice: new noise is drawn although noise was given": math.nan,
+        "one loss for each image: return their mean": error.square().mean(1),
+        "the errors of the implied x_0: compare the noises": (schedule.predict_x_0(x_t, t, formula(x_t, time)) - x_0)
+        .square()
+        .mean(),
     }
     got = lib.noise_prediction_loss(Recorder(formula), x_0, schedule, t, noise)
     again = lib.noise_prediction_loss(Recorder(formula), x_0, schedule, t, noise)
     assert got is not None, "noise_prediction_loss returns None: is there a return?"
     assert same(got, again, 1e-9), "with t and noise given the loss differs from call to call: draw only what is None"
     compare("the loss", got, error.square().mean(), mistakes)
+    weight = torch.ones(1, dtype=torch.float64, requires_grad=True)
+    got = lib.noise_prediction_loss(Recorder(lambda x, t: weight * x), x_0, schedule, t, noise)
+    assert torch.is_tensor(got) and got.requires_grad, (
+        "no gradient leads from the loss to the model: return the tensor as it is"
+    )
     check_drawn_times(lib, schedule)
 
 
@@ -659,6 +761,7 @@ def check_drawn_times(lib, schedule):
         f"t must be uniform in 1..T, but t = {int(counts.argmin()) + 1} came {int(counts.min())} times in 20,000"
     )
     noise = model.inputs[0][:, 0] / (1 - schedule.alpha_bars[t.long()]).sqrt()
+    assert noise.std() > 1e-3 or noise.mean().abs() < 1e-3, "one noise for all images: each needs noise of its own"
     mistakes = {"uniform noise (rand) where normal noise (randn) belongs": (0.5, 1 / 12), "no noise is drawn": (0, 0)}
     explain_moments("the noise that you draw", noise, 0, 1, mistakes)
     draws_alike(
@@ -670,7 +773,7 @@ def check_drawn_times(lib, schedule):
 @piece(
     "loss",
     "GaussianMixtureDenoiser.__call__",
-    "For each component: the variance of its x_t, its log density, its share p(k | x_t) (a softmax); then the shares' mean of spread (x_t - signal mean_k) / variance_k.",
+    "For each component: the variance of its x_t, its log density, its share p(k | x_t) (a softmax); then `noise`, the shares' mean of spread (x_t - signal mean_k) / variance_k.",
     slice(2, -1),
 )
 def check_denoiser(lib):
@@ -678,13 +781,13 @@ def check_denoiser(lib):
     means, stds, weights = [[-1.0, 0.5], [0.5, 0.0]], [0.1, 0.6], [0.3, 0.7]
     x_t = torch.tensor([[0.1, 0.2], [-0.3, 0.4], [0.2, -0.5]], dtype=torch.float64)
 
-    def answer(weights=weights, stds=stds, power=1.0, hard=False):
+    def answer(weights=weights, stds=stds, power=1.0, hard=False, fade=None, root=1.0, dim=1):
         m, s, w = (torch.tensor(v, dtype=torch.float64) for v in (means, stds, weights))
         bar = column(schedule.alpha_bars[t])  # (N, 1)
-        offset = x_t[:, None] - bar.sqrt()[..., None] * m
-        variance = bar * s**2 + 1 - bar  # (N, K)
+        offset = x_t[:, None] - (bar.sqrt()[..., None] * m if fade != "means" else m)
+        variance = ((bar * s**2 if fade != "stds" else s**2) + 1 - bar) ** root  # (N, K)
         log_density = -(offset**2).sum(-1) / (2 * variance) - power * variance.log()  # D / 2 = 1
-        share = torch.softmax(w.log() + log_density, 1)
+        share = torch.softmax(w.log() + log_density, dim)
         share = F.one_hot(share.argmax(1), 2).double() if hard else share
         return (1 - bar).sqrt() * ((share / variance)[..., None] * offset).sum(1)
 
@@ -698,6 +801,14 @@ def check_denoiser(lib):
         "the density lacks its -D/2 log(variance)": answer(power=0),
         "D is 2, the density's log(variance) has the factor D/2, not 1/2": answer(power=0.5),
         "the components' own stds are not used": answer(stds=[0.0, 0.0]),
+        "the stds are taken for variances: square them": answer(stds=[0.1**0.5, 0.6**0.5]),
+        "a component's variance in x_t is alpha_bar std^2 + 1 - alpha_bar, yours lacks the alpha_bar": answer(
+            fade="stds"
+        ),
+        "the means must fade too: signal times mean": answer(fade="means"),
+        "the weights count by their logarithm: log weight + log density": answer([math.exp(w) for w in weights]),
+        "standard deviations where variances belong": answer(root=0.5),
+        "softmax over the points: over the components, dim=1": answer(dim=0),
     }
     denoiser = made_of(lib.GaussianMixtureDenoiser, schedule=schedule)
     for name, values in (("means", means), ("stds", stds), ("weights", weights)):

@@ -1,6 +1,10 @@
 """The pieces of notebooks 06 to 09: their hints, and checks that name the classic mistakes (see tools/pieces.py)."""
 
+import inspect
+import io
 import math
+from contextlib import contextmanager, redirect_stderr
+from itertools import pairwise
 
 import torch
 
@@ -8,6 +12,8 @@ from tools.diagnose import explain_moments, same
 from tools.pieces import (
     Recorder,
     advising,
+    check_one_t_for_each_image,
+    check_tensor,
     column,
     compare,
     draws_alike,
@@ -31,22 +37,28 @@ def check_reverse_step(lib):
     schedule, n, t, count = reference_schedule(lib), numbers(), 4, 100_000
 
     def formula(x, t):
-        return 0.2 * x + 0.05 * t
+        return 0.2 * x + 0.2 * t
 
     x, x_t = 0.5, torch.full((count, 1), 0.5, dtype=torch.float64)
     b, a, bar, before = (
         v[k].item() for v, k in ((n.betas, t), (n.alphas, t), (n.alpha_bars, t), (n.alpha_bars, t - 1))
     )
 
-    def mean(clip=False, noise=0.2 * 0.5 + 0.05 * 4):
+    def mean(clip=False, noise=0.2 * 0.5 + 0.2 * 4, low=-1.0):
         x_0 = (x - (1 - bar) ** 0.5 * noise) / bar**0.5
-        x_0 = max(-1.0, min(1.0, x_0)) if clip else x_0
+        x_0 = max(low, min(1.0, x_0)) if clip else x_0
         return before**0.5 * b / (1 - bar) * x_0 + a**0.5 * (1 - before) / (1 - bar) * x
 
     tilde, m, x_0 = (1 - before) / (1 - bar) * b, mean(), (x - (1 - bar) ** 0.5 * formula(x, t)) / bar**0.5
+    times = torch.tensor([1, 2, 5, 9])
+
+    def few(variance):
+        return lambda x: lib.reverse_step(lambda x, t: 0.1 * x, x, times, schedule, seeded(), True, variance)
+
+    for variance in ("beta_tilde", "beta"):
+        check_one_t_for_each_image(f"x_{{t-1}} with variance={variance!r}", few(variance))
     model = Recorder(formula)
     drawn = lib.reverse_step(model, x_t, t, schedule, seeded(), clip=False)
-    assert drawn is not None, "reverse_step returns None: is there a return?"
     seen = {k for times in model.times for k in times}
     assert seen != {t - 1}, f"t is off by one: the model was asked at t = {t - 1}, where x_t belongs to t = {t}"
     assert seen == {t}, f"the model must be asked at t = {t}, yours was asked at {sorted(seen)[:3]}"
@@ -66,6 +78,22 @@ def check_reverse_step(lib):
             (x - formula(x, t)) / a**0.5,
             tilde,
         ),
+        "divided by alpha_t, its square root was left off": (
+            (x - b / (1 - bar) ** 0.5 * formula(x, t)) / a,
+            tilde,
+        ),
+        "1 - alpha_bar_t without its square root, under the predicted noise": (
+            (x - b / (1 - bar) * formula(x, t)) / a**0.5,
+            tilde,
+        ),
+        "the posterior's arguments are swapped: posterior(x_0, x_t, t)": (
+            before**0.5 * b / (1 - bar) * x + a**0.5 * (1 - before) / (1 - bar) * x_0,
+            tilde,
+        ),
+        "the model's answer is noise, not x_0: predict_x_0 turns it into x_0": (
+            before**0.5 * b / (1 - bar) * formula(x, t) + a**0.5 * (1 - before) / (1 - bar) * x,
+            tilde,
+        ),
         "not divided by sqrt(alpha_t)": (x - b / (1 - bar) ** 0.5 * formula(x, t), tilde),
         "the predicted noise is added instead of taken away": (mean(noise=-formula(x, t)), tilde),
     }
@@ -77,17 +105,21 @@ def check_reverse_step(lib):
 
 
 def check_clipping_and_last_step(lib, schedule, mean):
-    far = Recorder(lambda x, t: 0 * x - 3.0)  # implies an x_0 far above 1
     x_t = torch.full((3, 1), 0.5, dtype=torch.float64)
-    centre = torch.stack(
-        [lib.reverse_step(far, x_t.expand(3, 40_000), 4, schedule, seeded(), clip) for clip in (True, False)]
-    )
-    got, want = centre.mean((1, 2)), [mean(True, -3.0), mean(False, -3.0)]
+
+    def drawn(noise, clip):  # the model's answer implies an x_0 far above 1, or far below -1
+        model = Recorder(lambda x, t: 0 * x + noise)
+        return lib.reverse_step(model, x_t.expand(3, 40_000), 4, schedule, seeded(), clip)
+
+    cases = [(-3.0, True), (-3.0, False), (3.0, True)]
+    got, want = torch.stack([drawn(*case) for case in cases]), [mean(clip, noise) for noise, clip in cases]
+    assert got[0].max() > 1, "x_{t-1} is clipped: clip the predicted x_0, before the posterior"
     mistakes = {
-        "the argument clip is not used, x_0 is never clipped": (want[1], want[1]),
-        "x_{t-1} is clipped: clip the predicted x_0 before the posterior": centre.clamp(-1, 1).mean((1, 2)),
+        "the argument clip is not used, x_0 is never clipped": [want[1], want[1], mean(False, 3.0)],
+        "x_0 is clipped although clip=False": [want[0], want[0], want[2]],
+        "x_0 is clipped to [0, 1]: it lies in [-1, 1]": [want[0], want[1], mean(True, 3.0, low=0.0)],
     }
-    compare("the mean of x_3 with clip, and without", got, want, mistakes, 0.02)
+    compare("the mean of x_3 with clip, and without", got.mean((1, 2)), want, mistakes, 0.02)
     for variance in ("beta_tilde", "beta"):
         drawn = lib.reverse_step(Recorder(lambda x, t: 0 * x), x_t, 1, schedule, seeded(), False, variance)
         spread = drawn.std().item()
@@ -106,10 +138,18 @@ def check_reverse_process(lib):
     schedule, model = reference_schedule(lib), Recorder(lambda x, t: 0.1 * x + 0.01 * t).train()
 
     def run(seed=0, **options):
-        return list(lib.reverse_process(model, schedule, (500, 2), seeded(seed), progress=False, **options))
+        with silent("the process"):
+            return list(lib.reverse_process(model, schedule, (500, 2), seeded(seed), progress=False, **options))
 
+    process = lib.reverse_process(model, schedule, (500, 2), seeded(), progress=False)
+    assert inspect.isgenerator(process), "reverse_process must yield its states one by one, not return them all"
+    assert isinstance(next(process), tuple), "it must yield pairs: yield t, x_t"
+    model.times.clear()
     states = run()
     times, asked = [t for t, _ in states], [times[0] for times in model.times]
+    assert times[0] == 9 and len(set(times)) == len(times), (
+        f"it must yield t = 9, 8, ..., 0 for T = 9, yours yields {times}: x_T comes with T, and what a step from t gives with t - 1"
+    )
     assert len(states) != 9 or times[0] != 9, (
         "the process stops one step early, at x_1: the last step is from t = 1 to t = 0"
     )
@@ -136,9 +176,24 @@ def check_reverse_process(lib):
         assert all(same(a, b, 1e-5) for (_, a), b in zip(run(**options), right, strict=True)), passed
 
 
+@contextmanager
+def silent(what):
+    """Assert that nothing shows a progress bar, where progress=False."""
+    with redirect_stderr(io.StringIO()) as shown:
+        yield
+    assert not shown.getvalue(), (
+        f"{what} shows a progress bar although progress=False: pass it on, disable=not progress"
+    )
+
+
 @piece("sampling", "sample", "Run reverse_process to its end and return the last x_t.")
 def check_sample(lib):
     schedule, model = reference_schedule(lib), Recorder(lambda x, t: 0.1 * x + 0.01 * t)
+    check_tensor(
+        "the sample (the process yields t and x_t, return the last x_t)",
+        lib.sample(model, schedule, (40, 2), seeded(), progress=False),
+    )
+    draws_alike("the sample", lambda g: lib.sample(model, schedule, (40, 2), g, progress=False))
     reference = lib.reference["sampling"].reverse_process
     for options in ({}, {"clip": False}, {"variance": "beta"}):
         states = [x for _, x in reference(model, schedule, (40, 2), seeded(), progress=False, **options)]
@@ -146,13 +201,15 @@ def check_sample(lib):
             "this is x_T, pure noise: return the last state": states[0],
             "this is x_1: the last state is x_0": states[-2],
             "all states are stacked: return x_0 alone": torch.stack(states),
+            "clipped at the end: reverse_process clips x_0 at every step, if asked": states[-1].clamp(-1, 1),
+            "moved to [0, 1]: images are in [-1, 1] here": (states[-1] + 1) / 2,
         }
         if options:
             mistakes[f"{options} is not passed on"] = [
                 x for _, x in reference(model, schedule, (40, 2), seeded(), progress=False)
             ][-1]
-        got = lib.sample(model, schedule, (40, 2), seeded(), progress=False, **options)
-        assert not isinstance(got, tuple), "sample returns a tuple: the process yields (t, x_t), return x_t"
+        with silent("sample"):
+            got = lib.sample(model, schedule, (40, 2), seeded(), progress=False, **options)
         compare("the sample", got, states[-1], mistakes, 1e-5)
 
 
@@ -163,9 +220,19 @@ def check_sample(lib):
 )
 def check_sample_trajectory(lib):
     schedule, model = reference_schedule(lib), Recorder(lambda x, t: 0.1 * x + 0.01 * t)
-    states = dict(lib.reference["sampling"].reverse_process(model, schedule, (40, 2), seeded(), progress=False))
-    got = lib.sample_trajectory(model, schedule, (40, 2), seeded(), progress=False, frames=4)
+    for options in ({}, {"clip": False}, {"variance": "beta"}):
+        check_frames(lib, model, schedule, options)
+
+
+def check_frames(lib, model, schedule, options):
+    process = lib.reference["sampling"].reverse_process
+    states = dict(process(model, schedule, (40, 2), seeded(), progress=False, **options))
+    plain = dict(process(model, schedule, (40, 2), seeded(), progress=False))
+    with silent("sample_trajectory"):
+        got = lib.sample_trajectory(model, schedule, (40, 2), seeded(), progress=False, frames=4, **options)
+    assert not isinstance(got, list), "sample_trajectory returns a list: stack its states, torch.stack(...)"
     mistakes = {
+        f"{options} is not passed on": torch.stack([plain[t] for t in (9, 6, 3, 0)]),
         "from x_0 to x_T: x_T comes first": torch.stack([states[t] for t in (0, 3, 6, 9)]),
         "all states: keep those of trajectory_times": torch.stack([states[t] for t in range(9, -1, -1)]),
         "the first frames of the way: spread them over all of it": torch.stack([states[t] for t in (9, 8, 7, 6)]),
@@ -186,6 +253,7 @@ def check_ema(lib):
         def __init__(self, value):
             super().__init__()
             self.weight = torch.nn.Parameter(torch.tensor([float(value)]))
+            self.bias = torch.nn.Parameter(torch.tensor([2 * float(value)]))
 
     def run(keep, first=1):
         average = 5.0
@@ -202,7 +270,11 @@ def check_ema(lib):
             ema.update(model)
     kept = [model.weight.item() for model in models]
     assert kept == [1.0, 3.0, 10.0], f"the model's own weights were changed, to {kept}: only ema.model changes"
-    compare("ema.updates after three updates", ema.updates, 3, {"not counted: self.updates += 1": 0})
+    counts = {
+        "not counted: self.updates += 1": 0,
+        "counted for every parameter: count once in an update": 6,
+    }
+    compare("ema.updates after three updates", ema.updates, 3, counts)
     mistakes = {
         "the average never moves": 5.0,
         "this is a copy of the last weights, no average": 10.0,
@@ -210,11 +282,17 @@ def check_ema(lib):
         "gamma where gamma + 1 belongs in the exponent": run(lambda k: (1 - 1 / k) ** 2),
         "k is off by one: the first update has k = 1, and forgets the start": run(power, 2),
         "the plain mean of all weights": 14 / 3,
-        "1 - kept is used as kept^2 or a constant decay of 0.999": run(lambda k: 0.999),
+        "a constant decay of 0.999, not kept = (1 - 1/k)^(gamma + 1)": run(lambda k: 0.999),
+        "a constant decay of 0.9999, not kept = (1 - 1/k)^(gamma + 1)": run(lambda k: 0.9999),
+        "1 - (1/k)^(gamma + 1) where (1 - 1/k)^(gamma + 1) belongs": run(lambda k: 1 - 1 / k**3),
+        "times gamma + 1, it is an exponent": run(lambda k: (1 - 1 / k) * 3),
+        "the new weights are added and the old average keeps all: multiply it by `kept`": 5
+        + sum((1 - power(k)) * value for k, value in enumerate((1.0, 3.0, 10.0), start=1)),
     }
     compare(
         "the average of the weights 1, 3, 10 (start 5, gamma 2)", ema.model.weight.item(), run(power), mistakes, 1e-5
     )
+    compare("the average of the second parameter", ema.model.bias.item(), 2 * run(power), tolerance=1e-5)
 
 
 @piece(
@@ -225,30 +303,56 @@ def check_ema(lib):
 def check_learning_rate(lib):
     cases = [(step, steps) for steps in (100, 6000) for step in (0, 3, 50, 99)] + [(300, 6000), (5000, 6000)]
 
-    def factor(step, steps, warm=None, cosine=True, offset=1, turns=1.0, cap=200):
-        warm = max(1, min(steps // 10, cap)) if warm is None else warm
-        fall = 0.5 * (1 + math.cos(turns * math.pi * step / steps)) if cosine else 1
-        return min(1, (step + offset) / warm) * fall
+    def warm_up(steps):
+        return max(1, min(steps // 10, 200))
 
-    def table(**options):
-        return [factor(*case, **options) for case in cases]
+    def rise(step, steps):
+        return min(1, (step + 1) / warm_up(steps))
 
+    def fall(share):
+        return 0.5 * (1 + math.cos(math.pi * share))
+
+    def table(formula):
+        return [formula(step, steps) for step, steps in cases]
+
+    right = table(lambda k, n: rise(k, n) * fall(k / n))
     mistakes = {
-        "no warm-up": table(warm=1),
-        "no cosine": table(cosine=False),
-        "the warm-up starts at 0, so the first step does nothing: (step + 1) / warm_up": table(offset=0),
-        "a whole turn of the cosine, which comes back up: half a turn": table(turns=2.0),
-        "a quarter of the cosine: it must end at 0": table(turns=0.5),
-        "the warm-up is not capped at 200 steps": table(cap=10**9),
-        "a cosine from 1 to -1, which ends in a negative rate: 0.5 (1 + cos)": [
-            min(1, (step + 1) / max(1, min(steps // 10, 200))) * math.cos(math.pi * step / steps)
-            for step, steps in cases
-        ],
+        "no warm-up": lambda k, n: fall(k / n),
+        "no cosine": rise,
+        "the warm-up starts at 0, so the first step does nothing: (step + 1) / warm_up": lambda k, n: (
+            min(1, k / warm_up(n)) * fall(k / n)
+        ),
+        "the cosine begins after the warm-up: it falls from step 0 on, over all steps": lambda k, n: (
+            rise(k, n) if k < warm_up(n) else fall((k - warm_up(n)) / (n - warm_up(n)))
+        ),
+        "the cosine is left out during the warm-up: multiply the two at every step": lambda k, n: (
+            rise(k, n) if k < warm_up(n) else fall(k / n)
+        ),
+        "the rise goes on above 1: min(1, ...)": lambda k, n: (k + 1) / warm_up(n) * fall(k / n),
+        "a whole turn of the cosine, which comes back up: half a turn": lambda k, n: rise(k, n) * fall(2 * k / n),
+        "half of that turn: the cosine must reach pi, where the factor is 0": lambda k, n: rise(k, n) * fall(k / n / 2),
+        "a quarter turn, cos from 0 to pi / 2: 0.5 (1 + cos) from 0 to pi": lambda k, n: (
+            rise(k, n) * math.cos(math.pi / 2 * k / n)
+        ),
+        "a cosine from 1 to -1, which ends in a negative rate: 0.5 (1 + cos)": lambda k, n: (
+            rise(k, n) * math.cos(math.pi * k / n)
+        ),
+        "the cosine rises from 0 to 1: 1 + cos, not 1 - cos": lambda k, n: rise(k, n) * (1 - fall(k / n)),
+        "step + 1 belongs in the warm-up alone": lambda k, n: rise(k, n) * fall((k + 1) / n),
+        "the warm-up is not capped at 200 steps": lambda k, n: min(1, (k + 1) / (n // 10)) * fall(k / n),
+        "the warm-up takes 200 steps in every run: a tenth of the steps, at most 200": lambda k, n: (
+            min(1, (k + 1) / 200) * fall(k / n)
+        ),
+        "the warm-up takes at least 200 steps, max for min": lambda k, n: (
+            min(1, (k + 1) / max(n // 10, 200)) * fall(k / n)
+        ),
     }
     got = [lib.learning_rate_factor(*case) for case in cases]
     assert None not in got, "learning_rate_factor returns None: is there a return?"
-    compare("learning_rate_factor (at steps 0, 3, 50, 99 of 100, ...)", got, table(), mistakes)
-    lib.learning_rate_factor(0, 1)  # a run of one step divides by nothing
+    told = {mistake: table(formula) for mistake, formula in mistakes.items()}
+    compare("learning_rate_factor (at steps 0, 3, 50, 99 of 100, ...)", got, right, told)
+    with advising(ZeroDivisionError, "a run of fewer than ten steps has a warm-up too: at least 1"):
+        lib.learning_rate_factor(0, 1)
 
 
 @piece(
@@ -258,7 +362,8 @@ def check_learning_rate(lib):
 )
 def check_stratified_times(lib):
     T, count = 100, 10
-    drawn = torch.stack([torch.as_tensor(lib.stratified_times(count, T, seeded(k))) for k in range(2000)])
+    check_tensor("stratified_times(10, 100)", lib.stratified_times(count, T, seeded()))
+    drawn = torch.stack([lib.stratified_times(count, T, seeded(k)) for k in range(2000)])
     assert drawn.shape == (2000, count), (
         f"stratified_times(10, 100) must have shape (10,), yours has {tuple(drawn.shape[1:])}"
     )
@@ -276,6 +381,10 @@ def check_stratified_times(lib):
     assert within.double().std() > 0.1, "always the same times: draw a random place within each slice"
     assert (within != within[:, :1]).any(), "all slices share one random number: draw one for each slice"
     assert (torch.bincount(within.flatten(), minlength=10) > 1700).all(), "the times within a slice must be uniform"
+    uneven = torch.cat([lib.stratified_times(16, T, seeded(k)) for k in range(2000)])
+    assert (torch.bincount(uneven, minlength=T + 1)[1:] > 200).all(), (
+        "with 16 slices of 1..100 some times never come: T / count is no whole number, don't round it"
+    )
     draws_alike("stratified_times", lambda g: lib.stratified_times(50, 1000, g))
 
 
@@ -315,7 +424,7 @@ def check_train_step(lib):
         f"train_step must return the loss as a float, yours returns {type(returned[0]).__name__}: .item()"
     )
     assert not torch.equal(state.model.weight, Loud().weight), (
-        "the weights have not changed: is there a backward and an optimizer.step()?"
+        "the weights have not changed: optimizer.zero_grad(), loss.backward(), optimizer.step(), in this order"
     )
     assert all(state.model.modes), "the model is in evaluation mode while it trains: state.model.train()"
     assert state.step == 1 and len(state.losses) == 1, (
@@ -332,6 +441,8 @@ def check_train_step(lib):
         {
             "the schedule of the rate is not used": 0.1,
             "the factor alone: multiply it by settings['learning_rate']": factor,
+            "the step is counted too early: the first step has state.step = 0": 0.1
+            * lib.reference["training"].learning_rate_factor(1, 20),
         },
     )
     length = state.model.weight.grad.norm().item()
@@ -340,13 +451,22 @@ def check_train_step(lib):
     )
     right, expected = trained(lib, reference)
     state, returned = trained(lib, lib.train_step)
-    piled, _ = trained(lib, without_clearing(lib))
-    mistakes = {
-        "the gradients of all steps pile up: clear them first, optimizer.zero_grad()": piled.model.weight.detach()
+    plain = {
+        "the gradients of all steps pile up: clear them first, optimizer.zero_grad()": "backward clip rate step",
+        "the gradient is clipped after the step: clip it before": "clear backward rate step",
+        "the gradient is clipped by value: clip its norm, clip_grad_norm_": "clear backward clip_value rate step",
+        "the learning rate is set after the optimiser's step: set it before": "clear backward clip step rate",
+        "the last step's rate is multiplied by the factor: multiply settings['learning_rate']": "clear backward clip rate_again step",
+        "new times and noise are drawn: hand those of draw_batch to the loss": "own clear backward clip rate step",
     }
-    compare("the weights after six steps", state.model.weight, right.model.weight, mistakes, 1e-4)
-    compare("the averaged weights", state.ema.model.weight, right.ema.model.weight, tolerance=1e-4)
+    weights = {mistake: trained(lib, plain_step(lib, order))[0].model.weight for mistake, order in plain.items()}
+    compare("the weights after six steps", state.model.weight, right.model.weight, weights, 1e-4)
+    early = trained(lib, plain_step(lib, "clear backward clip rate average step"))[0].ema.model.weight
+    early = {"the average is taken before the optimiser's step: take it after": early}
+    compare("the averaged weights", state.ema.model.weight, right.ema.model.weight, early, 1e-4)
     compare("the losses returned", returned, expected, tolerance=1e-4)
+    floats = [loss for loss in state.losses if isinstance(loss, float)]
+    assert floats == returned, "state.losses must hold the losses that are returned, as floats"
     broken = trained(lib, reference, 1)[0]
     before = broken.model.weight.detach().clone()
     broken.model.forward = lambda x_t, t: x_t @ broken.model.weight * math.inf
@@ -360,12 +480,29 @@ def check_train_step(lib):
     raise AssertionError("a loss that is not finite must raise FloatingPointError")
 
 
-def without_clearing(lib):
-    """The reference's step, where nothing clears the gradients."""
+def plain_step(lib, order):
+    """A train_step that does these things in this order."""
 
     def step(state, images):
-        state.optimizer.zero_grad = lambda: None
-        return lib.reference["training"].train_step(state, images)
+        model, training = state.model.train(), lib.reference["training"]
+        x_0, t, noise = training.draw_batch(state, images)
+        own = {"generator": state.generator} if "own" in order else {"t": t, "noise": noise}
+        loss = lib.reference["loss"].noise_prediction_loss(model, x_0, state.schedule, **own)
+        group, factor = state.optimizer.param_groups[0], training.learning_rate_factor(state.step, 20)
+        parts = {
+            "clear": model.zero_grad,
+            "backward": loss.backward,
+            "clip": lambda: torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0),
+            "clip_value": lambda: torch.nn.utils.clip_grad_value_(model.parameters(), 1.0),
+            "rate": lambda: group.update(lr=0.1 * factor),
+            "rate_again": lambda: group.update(lr=group["lr"] * factor),
+            "step": state.optimizer.step,
+            "average": lambda: state.ema.update(model),
+        }
+        for part in order.split():
+            parts.get(part, int)()
+        state.step += 1
+        return loss.item()
 
     return step
 
@@ -392,8 +529,8 @@ def at(n, t, x=0.7):
     "The model's noise, in the dtype of x_t, and the x_0 it implies. With clip: clip x_0, then compute the noise anew from it (predict_noise).",
 )
 def check_predict(lib):
-    schedule, t = reference_schedule(lib), torch.tensor([2, 6])
-    x_t = torch.tensor([[0.7], [2.5]], dtype=torch.float64)
+    schedule, t = reference_schedule(lib), torch.tensor([2, 6, 6])
+    x_t = torch.tensor([[0.7], [2.5], [-2.5]], dtype=torch.float64)
     noise, bar = guess(x_t, column(t)), column(schedule.alpha_bars[t])
     x_0 = (x_t - (1 - bar).sqrt() * noise) / bar.sqrt()
     kept, renewed = x_0.clamp(-1, 1), (x_t - bar.sqrt() * x_0.clamp(-1, 1)) / (1 - bar).sqrt()
@@ -402,6 +539,10 @@ def check_predict(lib):
         assert isinstance(got, tuple) and len(got) == 2, "predict returns two things: return x_0, noise"
         swapped = {"noise and x_0 are swapped: x_0 comes first": right[1]}
         clipping = {"x_0 is not clipped": x_0} if clip else {"x_0 is clipped although clip is False": kept}
+        if clip:
+            clipping["x_0 is clipped to [0, 1]: it lies in [-1, 1]"] = x_0.clamp(0, 1)
+            squeezed = schedule.predict_x_0(x_t, t, noise.clamp(-1, 1))
+            clipping["the noise is clipped: clip the x_0 that it implies"] = squeezed
         compare(f"x_0 with clip={clip}", got[0], right[0], swapped | clipping)
         renewing = {
             "x_0 was clipped and the noise was not computed anew: then Eq. 4 no longer joins them to x_t": noise
@@ -412,6 +553,9 @@ def check_predict(lib):
             right[1],
             renewing if clip else {"the noise was computed from a clipped x_0": renewed},
         )
+    model = Recorder(lambda x, t: guess(x, t).float())
+    for value in lib.predict(model, x_t, t, schedule, False):
+        assert value.dtype == x_t.dtype, f"x_0 and noise must have the dtype of x_t, {x_t.dtype}: .to(x_t.dtype)"
 
 
 @piece(
@@ -422,7 +566,7 @@ def check_predict(lib):
 )
 def check_ddim_step(lib):
     n, schedule, t, s, count = numbers(MILD), reference_schedule(lib, MILD), 6, 3, 100_000
-    x, x_0, noise = at(n, t)
+    x, x_0, noise = at(n, t, 2.0)
     x_t = torch.full((count, 1), x, dtype=torch.float64)
     now, then, earlier = n.alpha_bars[t].item(), n.alpha_bars[s].item(), n.alpha_bars[t - 1].item()
     alpha, beta = n.alphas[t].item(), n.betas[t].item()
@@ -430,11 +574,14 @@ def check_ddim_step(lib):
     def step(eta=0.0, clip=False, s=s):
         return lib.ddim_step(Recorder(guess), x_t, t, s, schedule, eta, seeded(), clip)
 
+    times = torch.tensor([2, 4, 6, 9]), torch.tensor([0, 3, 1, 8])
+    check_one_t_for_each_image("x_s", lambda x: lib.ddim_step(lambda x, t: 0.1 * x, x, *times, schedule, 0.5, seeded()))
     mistakes = {
         "sqrt(1 - alpha_bar_t) where sqrt(1 - alpha_bar_s) belongs: the noise of the time you go to": then**0.5 * x_0
         + (1 - now) ** 0.5 * noise,
         "sqrt(alpha_bar_t) where sqrt(alpha_bar_s) belongs": now**0.5 * x_0 + (1 - then) ** 0.5 * noise,
         "a step to t - 1: it must go to s": earlier**0.5 * x_0 + (1 - earlier) ** 0.5 * noise,
+        "the square root of alpha_bar_s was left off, in front of x_0": then * x_0 + (1 - then) ** 0.5 * noise,
         "the square roots were left off": then * x_0 + (1 - then) * noise,
         "only x_0 is left, the noise that points back to x_t is missing": then**0.5 * x_0,
         "this is x_t, no step was taken": x,
@@ -442,8 +589,10 @@ def check_ddim_step(lib):
         "alpha_t of one step where alpha bar belongs": alpha**0.5 * x_0 + (1 - alpha) ** 0.5 * noise,
     }
     right = then**0.5 * x_0 + (1 - then) ** 0.5 * noise
+    kept = min(1.0, x_0)
+    renewed = then**0.5 * kept + (1 - then) ** 0.5 * (x - now**0.5 * kept) / (1 - now) ** 0.5
+    mistakes["x_0 is clipped although clip=False: pass clip on"] = renewed
     got = step()
-    assert got is not None, "ddim_step returns None: is there a return?"
     assert got.var() < 1e-12, "at eta = 0 the step must add no noise"
     compare("x_3 from x_6 at eta = 0", got[0, 0], right, mistakes)
     compare(
@@ -452,13 +601,11 @@ def check_ddim_step(lib):
         x_0,
         {"one step short: s = 0 must give x_0": n.alpha_bars[1].sqrt() * x_0},
     )
-    kept = min(1.0, x_0)
-    renewed = (x - now**0.5 * kept) / (1 - now) ** 0.5
     stale = {
         "x_0 was clipped and the noise was not computed anew": then**0.5 * kept + (1 - then) ** 0.5 * noise,
         "the argument clip is not used": right,
     }
-    compare("x_3 with clip", step(clip=True)[0, 0], then**0.5 * kept + (1 - then) ** 0.5 * renewed, stale)
+    compare("x_3 with clip", step(clip=True)[0, 0], renewed, stale)
     check_ddim_noise(step, x_0, noise, now, then, (1 - earlier) / (1 - now) * beta, beta)
 
 
@@ -468,7 +615,7 @@ def check_ddim_noise(step, x_0, noise, now, then, tilde, beta):
         square = eta**2 * (1 - then) / (1 - now) * (1 - now / then)
 
         def moments(mean_square, variance):
-            return then**0.5 * x_0 + (1 - then - mean_square) ** 0.5 * noise, variance
+            return then**0.5 * x_0 + max(1 - then - mean_square, 0) ** 0.5 * noise, variance
 
         mistakes = {
             "sigma from the beta of one step (beta_tilde_t): at a stride above 1 it must come from alpha_bar at t and s": moments(
@@ -476,19 +623,30 @@ def check_ddim_noise(step, x_0, noise, now, then, tilde, beta):
             ),
             "sigma from the beta of one step: at a stride above 1 it must come from alpha_bar at t and s": moments(
                 eta**2 * beta, eta**2 * beta
-            )
-            if eta**2 * beta < 1 - then
-            else (math.inf, 1.0),
+            ),
             "sigma^2 was not taken out of the noise that is kept, sqrt(1 - alpha_bar_s - sigma^2): x_s gets too noisy": moments(
                 0, square
             ),
             "sigma scales the noise as a variance: take its square root": moments(square, square**2),
+            "sigma is squared, or lacks its square root": moments(square**2, square**2),
+            "sigma where sigma^2 belongs, under the root of the noise that is kept": moments(square**0.5, square),
+            "eta is squared": moments(eta**2 * square, eta**2 * square),
+            "alpha_bar at t and s are swapped in sigma's first factor": moments(
+                square * ((1 - now) / (1 - then)) ** 2, square * ((1 - now) / (1 - then)) ** 2
+            ),
             "the argument eta is not used": moments(square / eta**2, square / eta**2),
             "sigma grows with the root of eta: it is eta times the spread": moments(square / eta, square / eta),
             "no noise is added although eta > 0": moments(square, 0),
             "no noise is added although eta > 0 ": moments(0, 0),
         }
-        explain_moments(f"x_3 from x_6 at eta = {eta}", step(eta), *moments(square, square), mistakes)
+        drawn = step(eta)
+        assert torch.isfinite(drawn).all(), (
+            f"at eta = {eta} x_3 is NaN: 1 - alpha_bar_s - sigma^2 got negative, check sigma"
+        )
+        explain_moments(f"x_3 from x_6 at eta = {eta}", drawn, *moments(square, square), mistakes)
+    assert torch.equal(step(1.0), step(1.0)), (
+        "ddim_step differs from call to call with the same seed: pass the generator on"
+    )
 
 
 @piece(
@@ -501,19 +659,19 @@ def check_ddim_encode(lib):
     schedule = reference_schedule(lib)
     x_0 = torch.tensor([[0.3], [-1.8]], dtype=torch.float64)
 
-    def encode(asked="s", times=(0, 3, 6, 9), clip=False, backwards=False):
+    def encode(asked="s", times=(0, 3, 6, 9), clean=schedule.predict_x_0):
         x = x_0
-        pairs = list(zip(times, times[1:], strict=False))
-        for t, s in pairs:
+        for t, s in pairwise(times):
             noise = guess(x, s if asked == "s" else t)
-            clean = schedule.predict_x_0(x, t, noise)
-            x = schedule.add_noise(clean.clamp(-1, 1) if clip else clean, s, noise)
+            x = schedule.add_noise(clean(x, t, noise), s, noise)
         return x
 
     mistakes = {
         "the model is asked at t where the step back asks at s: it leads elsewhere": encode("t"),
         "one step short: the last step goes to T": encode(times=(0, 3, 6)),
-        "x_0 is clipped: encoding must not clip": encode(clip=True),
+        "x_0 is clipped: encoding must not clip": encode(clean=lambda *args: schedule.predict_x_0(*args).clamp(-1, 1)),
+        "every step starts from the x_0 that was given: predict it anew from x_t": encode(clean=lambda *args: x_0),
+        "this is the way down, from T to 0: turn the times round": encode(times=(9, 6, 3, 0)),
         "nothing was encoded, this is x_0": x_0,
         "all T steps: use `steps` of them": encode(times=range(10)),
     }
@@ -521,6 +679,10 @@ def check_ddim_encode(lib):
     got = lib.ddim_encode(model, schedule, x_0, steps=3, progress=False)
     compare("the code of x_0", got, encode(), mistakes)
     assert not any(model.modes), "the model encodes in training mode, with its dropout on: use `with evaluating(model)`"
+    with silent("ddim_encode"):
+        got = lib.ddim_encode(model, schedule, x_0, 3, False, "quadratic")
+    times = lib.sampling_times(schedule, 3, "quadratic")[::-1]
+    compare("the code with quadratic spacing", got, encode(times=times), {"the argument spacing is not used": encode()})
 
 
 @piece(
@@ -531,7 +693,7 @@ def check_ddim_encode(lib):
 )
 def check_dpm_solver_step(lib):
     n, schedule, r, t, s = numbers(), reference_schedule(lib), 8, 6, 3
-    x, x_0, _ = at(n, t)
+    x, x_0, noise = at(n, t, 2.0)
     x_t, old = torch.full((2, 1), x, dtype=torch.float64), 0.25
     signal, spread = n.alpha_bars.sqrt(), (1 - n.alpha_bars).sqrt()
     lamda = (signal / spread).log()
@@ -541,15 +703,22 @@ def check_dpm_solver_step(lib):
 
     previous = (torch.full((2,), r), torch.full((2, 1), old, dtype=torch.float64))
 
-    def step(s, previous=None):
-        got = lib.dpm_solver_step(Recorder(guess), x_t, t, s, schedule, previous, False)
+    def step(s, previous=None, clip=False):
+        got = lib.dpm_solver_step(Recorder(guess), x_t, t, s, schedule, previous, clip)
         assert isinstance(got, tuple) and len(got) == 2, (
             "dpm_solver_step returns x_s and (t, x_0): return x_s, (t, x_0)"
         )
         return got
 
     x_s, (time, kept) = step(s)
+    few, times = torch.zeros(4, 1, 2, 2).double(), (torch.tensor([2, 4, 6, 8]), torch.tensor([1, 3, 2, 4]))
+    recent = torch.tensor([3, 6, 7, 9]), few
+    check_one_t_for_each_image(
+        "x_s", lambda x: lib.dpm_solver_step(lambda x, t: 0.1 * x, x, *times, schedule, recent, False)[0]
+    )
     mistakes = {
+        "the model's noise stands where x_0 belongs": to(s, noise),
+        "x_0 is clipped although clip=False: pass clip on": to(s, min(1.0, x_0)),
         "this is DDIM's noise with the wrong time: spread_s / spread_t shrinks x_t": (
             spread[s] * x + (signal[s] - spread[s] * signal[t]) * x_0
         ).item(),
@@ -578,10 +747,14 @@ def check_dpm_solver_step(lib):
             ((signal / spread)[s] - (signal / spread)[t]) / (2 * ((signal / spread)[t] - (signal / spread)[r]))
         ),
     }
-    compare("x_3 from x_6, the second step", step(s, previous)[0][0, 0], second(h / (2 * h_before)), mistakes)
+    x_s, (_, kept) = step(s, previous)
+    compare("x_3 from x_6, the second step", x_s[0, 0], second(h / (2 * h_before)), mistakes)
+    carried = {"the target is returned: return the prediction x_0 itself": x_0 + h / (2 * h_before) * (x_0 - old)}
+    compare("the x_0 that the second step returns", kept[0, 0], x_0, carried)
+    compare("the x_0 with clip", step(s, clip=True)[1][1][0, 0], min(1.0, x_0), {"the argument clip is not used": x_0})
     last = step(0, previous)[0][0, 0]
     assert torch.isfinite(last), (
-        f"the step to t = 0 gives {last}: it must be of first order, the log-SNR at t = 0 is infinite"
+        f"the step to t = 0 gives {last}: it must be of first order, the log-SNR at t = 0 is infinite, and 0 times infinity is NaN"
     )
     compare(
         "x_0 from x_6, the last step",
@@ -619,6 +792,14 @@ def check_frechet(lib):
         "the cross term is left out": means + traces,
         "the cross term counts twice": means + traces - overlap,
         "the length of the mean difference, not its square": means.sqrt() + traces - 2 * overlap,
+        "the mean of the squared differences of the means: their sum": means / 3 + traces - 2 * overlap,
+        "the traces of the roots where those of the covariances belong: a root's sum of squares": means
+        + lib.covariance_root(a).trace()
+        + lib.covariance_root(b).trace()
+        - 2 * overlap,
+        "the eigenvalues' roots where the singular values of root_a @ root_b belong": means
+        + traces
+        - 2 * torch.linalg.eigvals(lib.covariance_root(a) @ lib.covariance_root(b)).real.clamp(min=0).sqrt().sum(),
         "the trace of the product where the trace of its root belongs": means + traces - 2 * (s_a @ s_b).trace(),
         "the root of each entry where the root of the matrix belongs": means
         + traces
@@ -644,29 +825,40 @@ def check_kernel_distance(lib):
     def kernel(x, y, power=3, divide=3):
         return (x @ y.T / divide + 1) ** power
 
-    def distance(own=False, cross=2, **options):
-        def inner(x):
-            k, n = kernel(x, x, **options), len(x)
-            return k.mean() if own else (k.sum() - k.diagonal().sum()) / (n * (n - 1))
+    def means(x, **options):
+        """The mean kernel of different rows."""
+        k, n = kernel(x, x, **options), len(x)
+        return (k.sum() - k.diagonal().sum()) / (n * (n - 1))
 
-        return inner(a) + inner(b) - cross * kernel(a, b, **options).mean()
+    def distance(inner=means, cross=2, **options):
+        return inner(a, **options) + inner(b, **options) - cross * kernel(a, b, **options).mean()
 
-    n, m = len(a), len(b)
-    by_square = (kernel(a, a).sum() - kernel(a, a).diagonal().sum()) / n**2 + (
-        kernel(b, b).sum() - kernel(b, b).diagonal().sum()
-    ) / m**2
     mistakes = {
-        "a row's pair with itself is counted: that is biased, take the diagonal out": distance(own=True),
+        "a row's pair with itself is counted: that is biased, take the diagonal out": distance(
+            lambda x: kernel(x, x).mean()
+        ),
         "the mean between the sets counts once, it must count twice": distance(cross=1),
         "the mean between the sets is added: take it away": distance(cross=-2),
         "the products are not divided by D": distance(divide=1),
         "the kernel is the square, it must be the cube": distance(power=2),
-        "the diagonal is taken out and N^2 still divides: there are N (N - 1) other pairs": by_square
-        - 2 * kernel(a, b).mean(),
+        "the diagonal is taken out and N^2 still divides: there are N (N - 1) other pairs": distance(
+            lambda x: means(x) * (len(x) - 1) / len(x)
+        ),
         "its square root": distance().clamp(min=0).sqrt(),
+        "a row's kernel with itself is not 1, it is (x . x / D + 1)^3": distance(
+            lambda x: (kernel(x, x).sum() - len(x)) / (len(x) * (len(x) - 1))
+        ),
+        "each pair counts twice in kernel_sum: divide by N (N - 1), not by its half": distance(lambda x: 2 * means(x)),
     }
     got = lib.kernel_distance(a, b)
     compare("kernel_distance", got, distance(), mistakes, 1e-6)
+    b = gaussian_features(40, 2)  # of one law with a: here the distance is below 0
+    compare(
+        "kernel_distance of two sets of one law",
+        lib.kernel_distance(a, b),
+        distance(),
+        {"it is negative here: don't clamp it": 0.0},
+    )
     assert isinstance(got, float), f"kernel_distance must return a float, yours returns {type(got).__name__}"
 
 
@@ -676,7 +868,8 @@ def check_kernel_distance(lib):
     "The radius of each point of the manifold is the distance to its k-th nearest neighbour (torch.cdist, kthvalue; the point itself is the nearest). A point is inside if any ball holds it.",
 )
 def check_share_inside(lib):
-    manifold, points, k = normal(60, 2), 1.6 * normal(50, 2, seed=1), 3
+    widths = torch.tensor([0.2, 1.5]).repeat(30)[:, None]  # so that the nearest ball is often a small one
+    manifold, points, k = widths * normal(60, 2), 1.6 * normal(50, 2, seed=1), 3
 
     def share(k=k + 1, of=manifold, how=torch.any, squared=False):
         radii = torch.cdist(of, of).kthvalue(k).values
@@ -685,6 +878,8 @@ def check_share_inside(lib):
         return how(inside, dim=1).double().mean()
 
     near = torch.cdist(points, manifold).kthvalue(k, dim=1).values
+    nearest, radii = torch.cdist(points, manifold).min(1), torch.cdist(manifold, manifold).kthvalue(k + 1).values
+    inside = torch.cdist(points, manifold) <= radii
     mistakes = {
         "k counts the point itself: its own distance is 0, so ask kthvalue for k + 1": share(k),
         "the radius reaches to neighbour k + 1": share(k + 2),
@@ -694,6 +889,11 @@ def check_share_inside(lib):
         "the radius is the largest there is: each ball has its own": (
             torch.cdist(points, manifold).amin(1) <= torch.cdist(manifold, manifold).kthvalue(k + 1).values.max()
         )
+        .double()
+        .mean(),
+        "the share of the balls that hold a point: ask of each point, any(dim=1)": inside.any(0).double().mean(),
+        "the mean over all pairs: a point is inside if any ball holds it": inside.double().mean(),
+        "only the nearest ball was asked: a farther one may be larger": (nearest.values <= radii[nearest.indices])
         .double()
         .mean(),
         "a number of points: divide by how many there are": share() * 50,
@@ -714,7 +914,7 @@ def check_kl(lib):
     def table(formula):
         return torch.tensor([formula(*case) for case in cases], dtype=torch.float64)
 
-    def kl(m, v, n, w, half=0.5, squared=True, over=None):
+    def kl(m, v, n, w, half=0.5, over=None):
         return half * (v / w - 1 - math.log(v / w) + (m - n) ** 2 / (over or w))
 
     mistakes = {
@@ -725,6 +925,18 @@ def check_kl(lib):
         "the variances are taken for standard deviations": table(lambda m, v, n, w: kl(m, v**2, n, w**2)),
         "the mean difference is divided by the first variance: by the second": table(
             lambda m, v, n, w: kl(m, v, n, w, over=v)
+        ),
+        "the half is missing before the mean difference": table(
+            lambda m, v, n, w: kl(m, v, n, w) + (m - n) ** 2 / w / 2
+        ),
+        "the half is missing before the variances": table(lambda m, v, n, w: 2 * kl(m, v, n, w) - (m - n) ** 2 / w / 2),
+        "the mean difference is not squared": table(
+            lambda m, v, n, w: kl(m, v, n, w) + (abs(m - n) - (m - n) ** 2) / w / 2
+        ),
+        "the - 1 is missing": table(lambda m, v, n, w: kl(m, v, n, w) + 0.5),
+        "the mean difference is divided by variance_2 squared": table(lambda m, v, n, w: kl(m, v, n, w, over=w**2)),
+        "log2: nats have the natural logarithm": table(
+            lambda m, v, n, w: kl(m, v, n, w) + (math.log(v / w) - math.log2(v / w)) / 2
         ),
         "bits: nats are asked for": table(lambda *c: kl(*c) / math.log(2)),
         "the logarithm is added: take it away": table(lambda m, v, n, w: kl(m, v, n, w) + math.log(v / w)),

@@ -40,8 +40,9 @@ def explain(what, got, right, mistakes=None, tolerance=1e-6, hint=""):
     assert torch.isfinite(got).all(), f"{what}: NaN or infinity in it{hint}"
     worst = (got - right).abs().argmax()
     place = f" at index {tuple(int(i) for i in torch.unravel_index(worst, got.shape))}" if got.ndim else ""
-    values = f"should be {short(right.flatten()[worst])}{place}, yours is {short(got.flatten()[worst])}"
-    raise AssertionError(f"{what} {values}{hint}")
+    belongs, yours = right.flatten()[worst], got.flatten()[worst]
+    digits = 4 if short(belongs) != short(yours) else 10
+    raise AssertionError(f"{what} should be {belongs:.{digits}g}{place}, yours is {yours:.{digits}g}{hint}")
 
 
 def explain_moments(what, drawn, mean, variance, mistakes=None):

@@ -51,7 +51,7 @@ def blank(source, piece):
     body = node.body[1:] if ast.get_docstring(node) is not None else node.body
     theirs = body[piece.blank]
     indent = " " * theirs[0].col_offset
-    where = f"{piece.name} is yours to write (notebook {NOTEBOOKS[piece.module][:2]})"
+    where = f"{piece.name} is yours to write (notebook {NOTEBOOKS[piece.module][:2]}, whose last cell exports it)"
     hint = textwrap.wrap(f"Hint: {piece.hint}", 92)  # the width of a cell
     lines = source.split("\n")
     lines[theirs[0].lineno - 1 : theirs[-1].end_lineno] = [
@@ -87,7 +87,7 @@ def blanked(notebook):
         cells.append(code_cell(cell["id"], source))
         pieces += here
         if here:
-            calls = "\n".join(f"check({piece.name})" for piece in here)
+            calls = "\n".join(f'check("{piece.name}")' for piece in here)
             cells.append(code_cell(cell["id"] + "-check", CHECK.format(calls=calls)))
     if pieces:
         names = ", ".join(f"`{piece.name}`" for piece in pieces)
@@ -139,7 +139,10 @@ def export_missing(path, target, library, report):
     """Export from the workspace's notebook `target` what the library lacks of it; `path` is the clone's own notebook."""
     modules = [library / f"{name}.py" for name in module_texts(path)]
     whole = path.name.startswith("00") or all(module.exists() for module in modules)
-    texts = module_texts(path if whole else target)
+    try:
+        texts = module_texts(path if whole else target)
+    except (SyntaxError, ValueError) as error:
+        raise SystemExit(f"{target} can't be exported, {error}: mend it, or delete it to begin it anew") from error
     for module in modules:
         write(module, texts[module.stem], report)
 

@@ -20,12 +20,13 @@ PACKAGE = (
 
 def code_cells(notebook):
     """The sources of a notebook's code cells; the first of the list is its description, the `> …` line under the title."""
-    cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
-    prose = "\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "markdown")
-    description = re.search(r"^> (.+)$", prose, re.MULTILINE)
-    return description.group(1) if description else "", [
-        "".join(c["source"]) for c in cells if c["cell_type"] == "code"
+    cells = [
+        (cell["cell_type"], "".join(cell["source"]).replace("\r\n", "\n"))
+        for cell in json.loads(notebook.read_text(encoding="utf-8"))["cells"]
     ]
+    prose = "\n".join(source for kind, source in cells if kind == "markdown")
+    description = re.search(r"^> (.+)$", prose, re.MULTILINE)
+    return description.group(1) if description else "", [source for kind, source in cells if kind == "code"]
 
 
 def export_target(source):
@@ -115,20 +116,30 @@ def out_of_step(texts):
     return [path for path, text in texts.items() if not path.exists() or path.read_text(encoding="utf-8") != text]
 
 
-def export_from_kernel(name):
-    """Export notebook `name` as this kernel ran it, saved or not. Nothing is written by tests, nor if the code does not run."""
+def kernel_texts(name):
+    """The texts of the modules of notebook `name`, by path, as this kernel ran its cells, saved or not."""
     from IPython import get_ipython
 
     import ddpm_lib
 
-    root = (
-        Path(ddpm_lib.__file__).resolve().parent.parent
-    )  # of the library that this kernel imports, so a workspace's own
+    root = Path(ddpm_lib.__file__).resolve().parent.parent  # of the library that this kernel imports
     history = get_ipython().history_manager.input_hist_raw
-    texts = {
-        root / "ddpm_lib" / f"{module}.py": text
-        for module, text in module_texts(root / "notebooks" / f"{name}.ipynb", history).items()
-    }
+    try:
+        texts = module_texts(root / "notebooks" / f"{name}.ipynb", history)
+    except SyntaxError as error:
+        raise SyntaxError(
+            f"{name}.ipynb, as last saved, has a syntax error at `{error.text}`: mend and save it"
+        ) from None
+    return {root / "ddpm_lib" / f"{module}.py": text for module, text in texts.items()}
+
+
+def export_from_kernel(name):
+    """Export notebook `name` as this kernel ran it. Nothing is written by tests, nor if the code does not run."""
+    try:
+        texts = kernel_texts(name)
+    except SyntaxError as error:
+        print(f"not exported: {error}")
+        return
     changed = out_of_step(texts)
     for path, text in texts.items():
         shown = f"ddpm_lib/{path.name}"

@@ -19,7 +19,7 @@ from pathlib import Path
 
 import pytest
 
-from tools.judge import CLONE, Blank, find, judge, reference
+from tools.judge import CLONE, Blank, function_of, judge, reference
 from tools.pieces import NOTEBOOKS, PIECES
 
 FORBIDDEN = [CLONE / "ddpm_lib", CLONE / "notebooks", CLONE / "build"]  # where the answers are
@@ -79,9 +79,8 @@ def code_in(path, name):
 
 def own_function(name, module, path):
     """Assert that a piece is the function whose text stands in the workspace's file; returns its code."""
-    place = find(name, vars(module))
-    assert place, f"{name} is missing from {path.name}: run the notebook's last cell to export it"
-    function = inspect.unwrap(place[0][place[1]] if isinstance(place[0], dict) else getattr(*place))
+    function = function_of(name, vars(module))
+    assert function, f"{name} is missing from {path.name}: its cell must begin with `#| export`, then run the last cell"
     code = getattr(function, "__code__", None)
     source = getattr(code, "co_filename", "elsewhere")
     assert source and Path(source).resolve() == path, f"{name} comes from {source}, not from {path}"
@@ -118,11 +117,18 @@ class PieceItem(pytest.Item):
         assert piece.module not in errors, errors[piece.module]
         path = workspace / "ddpm_lib" / f"{piece.module}.py"
         own_function(piece.name, modules[piece.module], path)
-        place = find(piece.name, vars(reference()[piece.module]))
-        right = inspect.unwrap(place[0][place[1]] if isinstance(place[0], dict) else getattr(*place))
+        right = function_of(piece.name, vars(reference()[piece.module]))
         spaces = [vars(modules[piece.module]), *(vars(module) for module in modules.values())]
-        with watched(piece.name, right.__code__):
-            judge(piece.name, spaces)
+        try:
+            with watched(piece.name, right.__code__):
+                judge(piece.name, spaces)
+        except Blank:
+            notebook = workspace / "notebooks" / f"{NOTEBOOKS[piece.module]}.ipynb"
+            written = notebook.exists() and f"{piece.name} is yours to write" not in notebook.read_text(
+                encoding="utf-8"
+            )
+            assert not written, f"it is written in {notebook.name}, but not exported: run that notebook's last cell"
+            raise
 
     def repr_failure(self, excinfo):
         return str(excinfo.value)

@@ -1,14 +1,16 @@
 """Judging one piece of a learner's library by itself: every other piece is the reference's while its check runs.
 
-In a notebook of the workspace: `from tools.judge import check`, then `check(noise_step)`. For the whole library: tools/grade.py.
+In a notebook of the workspace: `from tools.judge import check`, then `check("noise_step")`. For the whole library: tools/grade.py.
 """
 
 import importlib
 import inspect
+import io
+import linecache
 import sys
 import textwrap
 import traceback
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, redirect_stdout
 from functools import lru_cache
 from pathlib import Path
 from types import SimpleNamespace
@@ -18,6 +20,7 @@ import torch
 from torch.nn import functional as F
 
 from tools import checks_core, checks_later  # noqa: F401  they register the pieces, in the order of the notebooks
+from tools.export import kernel_texts
 from tools.pieces import NOTEBOOKS, PIECES
 
 CLONE = Path(__file__).resolve().parent.parent
@@ -50,6 +53,12 @@ def find(name, names):
         return (names, name) if callable(names.get(name)) else None
     cls = names.get(owner)
     return (cls, method) if isinstance(cls, type) and hasattr(cls, method) else None
+
+
+def function_of(name, names):
+    """The function that a piece is among these names, undecorated; None if it is not there."""
+    place = find(name, names)
+    return place and inspect.unwrap(names[name] if place[0] is names else getattr(*place))
 
 
 def upsample(self, x):
@@ -93,10 +102,27 @@ def where(error):
     return f", at `{own[-1].line}`" if own and own[-1].line else ""
 
 
+def advice(error):
+    """What to add to an error's message where a workspace is what brings it about."""
+    if isinstance(error, NameError):
+        return ": beside its arguments there is only what cells that begin with `#| export` define or import"
+    if isinstance(error, AttributeError) and type(error.obj).__name__ == "NoiseSchedule":
+        return ": a schedule has T, betas, alphas, alpha_bars and snr, and no more"
+    return ""
+
+
+def check_arguments(name, function):
+    """Assert that a piece takes the arguments of the reference, which other notebooks call by name."""
+    right = inspect.signature(inspect.unwrap(right_answer(name)))
+    yours = inspect.signature(function)
+    assert list(yours.parameters) == list(right.parameters), f"its arguments must be {right}, yours are {yours}"
+
+
 def judge(name, spaces):
     """Check one piece, found in the first of these namespaces. Raises AssertionError that names the mistake, or Blank."""
-    piece = PIECES[name]
-    assert find(name, spaces[0]), f"{name} is missing: the cell that defines it has not run, or was renamed"
+    piece, function = PIECES[name], function_of(name, spaces[0])
+    assert function, f"{name} is missing: the cell that defines it must begin with `#| export`"
+    check_arguments(name, function)
     lib = SimpleNamespace(**spaces[0], reference=reference())
     random = torch.random.get_rng_state()
     try:
@@ -110,20 +136,38 @@ def judge(name, spaces):
             raise AssertionError(f"{name} raises NotImplementedError: {error}{where(error)}") from error
         raise Blank(str(error)) from error
     except Exception as error:
-        raise AssertionError(f"{name} raises {type(error).__name__}: {error}{where(error)}") from error
+        said = f"{name} raises {type(error).__name__}: {error}{where(error)}{advice(error)}"
+        raise AssertionError(said) from error
     finally:
         torch.random.set_rng_state(random)
 
 
-def check(answer):
-    """In a notebook: say whether this piece, a function or a method, is right, and else which mistake it holds."""
-    function = inspect.unwrap(answer)
-    name = function.__qualname__
-    modules = [vars(module) for key, module in sys.modules.items() if key.startswith("ddpm_lib.")]
+def as_exported(name):
+    """The names of the module of a piece, as the last cell of its notebook would export it from this kernel."""
+    module = PIECES[name].module
+    [(path, text)] = [item for item in kernel_texts(NOTEBOOKS[module]).items() if item[0].stem == module]
+    shown, names = f"{path.name}, not exported yet", {"__name__": f"ddpm_lib.{module}"}
+    linecache.cache[shown] = len(text), None, text.splitlines(keepends=True), shown  # so that `where` finds the line
+    exec(compile(text, shown, "exec"), names)
+    return names
+
+
+def check(name):
+    """In a notebook: say whether the piece of this name is right, and else which mistake it holds."""
+    modules, printed = (
+        [vars(module) for key, module in sys.modules.items() if key.startswith("ddpm_lib.")],
+        io.StringIO(),
+    )
     try:
-        judge(name, [function.__globals__, *modules])
-        print(f"{name}: right")
+        with redirect_stdout(printed):
+            judge(name, [as_exported(name), *modules])
+        verdict = "right"
     except Blank:
-        print(f"{name} is still blank: fill the cell above, run it, then this one")
+        verdict = "still blank: your lines take the place of its `raise NotImplementedError`, in a cell that begins with `#| export`. Run that, then this"
     except AssertionError as error:
-        print(textwrap.fill(f"{name}: not yet, {error}", 95))
+        verdict = f"not yet, {error}"
+    except Exception as error:
+        verdict = f"the cells that begin with `#| export` do not run together: {type(error).__name__}: {error}"
+    print(textwrap.fill(f"{name}: {verdict}", 95))
+    if printed.getvalue():
+        print("(What it prints while it is checked is not shown.)")

@@ -72,6 +72,41 @@ def advising(error, advice):
         raise AssertionError(f"{advice} ({type(raised).__name__}: {raised})") from raised
 
 
+def check_tensor(what, value):
+    """Assert that an answer is a tensor."""
+    assert value is not None, f"{what} is None: is there a return?"
+    assert torch.is_tensor(value), f"{what} must be a tensor, yours is of type {type(value).__name__}"
+
+
+PER_IMAGE = "each image has a t of its own: per_image(..., x) gives its coefficients the shape that multiplies x, and an `if` on t can't work"
+
+
+def check_one_t_for_each_image(what, step):
+    """Assert that `step(x_t)` runs on four images and keeps their shape, where each has its own t."""
+    few = normal(4, 1, 2, 2)
+    with advising(RuntimeError, PER_IMAGE):
+        got = step(few)
+    check_tensor(what, got)
+    assert got.shape == few.shape, f"{what} must have shape {tuple(few.shape)}, like x_t, yours has {tuple(got.shape)}"
+
+
+def check_unchanged(what, x, call):
+    """The answer of `call(x)`, after asserting that it left x as it was."""
+    before = x.clone()
+    got = call(x)
+    assert torch.equal(x, before), f"{what} changes the tensor that it is given: make a new one"
+    return got
+
+
+def check_refused(what, call):
+    """Assert that a call with wrong arguments raises ValueError."""
+    try:
+        call()
+    except ValueError:
+        return
+    raise AssertionError(what)
+
+
 def seeded(seed=0):
     return torch.Generator().manual_seed(seed)
 
@@ -123,6 +158,9 @@ class Recorder(torch.nn.Module):
         self.formula, self.times, self.inputs, self.modes, self.grads = formula, [], [], [], []
 
     def forward(self, x_t, t):
+        assert not torch.as_tensor(t).is_floating_point(), (
+            "the model is called as model(x_t, t), with t itself, a whole number"
+        )
         self.times.append(torch.as_tensor(t).flatten().tolist())
         self.inputs.append(x_t)
         self.modes.append(self.training)
