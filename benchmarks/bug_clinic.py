@@ -9,14 +9,13 @@ their weights. The notebook shows every mistake as the lines in which a sick fun
 import argparse
 import copy
 import json
-import os
-import platform
 import time
 import warnings
 from itertools import pairwise
 from pathlib import Path
 
 import torch
+from measure import machine
 from safetensors import safe_open
 from torch.nn import functional as F
 from torch.nn.utils import parameters_to_vector, vector_to_parameters
@@ -185,7 +184,7 @@ def schedule_11(T):
 
 
 def healthy_loss(model, x_0, schedule, generator):
-    """Lines 2 to 5 of Algorithm 1: the simple loss on a batch `x_0`."""
+    """Lines 3 to 5 of Algorithm 1: the simple loss on a batch `x_0`."""
     t = torch.randint(1, schedule.T + 1, (len(x_0),), generator=generator)
     noise = torch.randn(x_0.shape, generator=generator)
     alpha_bar = schedule.alphas.cumprod(0)[t].float().reshape(-1, 1, 1, 1)
@@ -215,7 +214,7 @@ def healthy_average(average, weights, k):
 
 
 def average_8(average, weights, k):
-    average.lerp_(weights, 1 - 0.9999)  # a decay from a tutorial whose runs take a million steps
+    average.lerp_(weights, 1 - 0.9999)  # the paper's decay, whose run has 800,000 steps
 
 
 # What each patient has, and what cures it.
@@ -292,13 +291,6 @@ def train_patient(parts, pixels, steps, T=100, batch_size=32, learning_rate=4e-3
     return averaged.eval(), schedule, losses
 
 
-def machine():
-    """What the seconds were measured on."""
-    cpuinfo = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").exists() else ""
-    names = [line.split(": ", 1)[1] for line in cpuinfo.splitlines() if line.startswith("model name")]
-    return f"{names[0] if names else platform.machine()}, {os.cpu_count()} cores"
-
-
 def read_results(path=RESULTS):
     """`(tensors, notes)` of the results file, `({}, {})` if there is none."""
     if not Path(path).exists():
@@ -327,6 +319,7 @@ def main():
     options = parser.parse_args()
     pixels = ((load_images()[0] + 1) * 127.5).round().to(torch.uint8)
     tensors, notes = read_results(options.out)
+    where = machine()
     for name in options.only:
         start = time.perf_counter()
         model, schedule, losses = train_patient(TRAINERS[name], pixels, options.steps)
@@ -337,14 +330,14 @@ def main():
             "kind": "bug clinic",
             "command": "python benchmarks/bug_clinic.py",
             "model": json.dumps(model.settings),
+            "steps": str(options.steps),
+            "machine": f"{where['processor']}, {where['cores']} cores",
+            "torch": torch.__version__,
+            f"seconds, {name}": f"{time.perf_counter() - start:.0f}",
         }
-        notes |= {"steps": str(options.steps), "machine": machine(), "torch": torch.__version__}
-        notes |= {f"seconds, {name}": f"{time.perf_counter() - start:.0f}"}
         write_safetensors(options.out, tensors, notes)
-        print(
-            f"{name}: last losses {sum(losses[-100:]) / len(losses[-100:]):.4f}, {notes[f'seconds, {name}']} s",
-            flush=True,
-        )
+        last = losses[-100:]
+        print(f"{name}: last losses {sum(last) / len(last):.4f}, {notes[f'seconds, {name}']} s", flush=True)
 
 
 if __name__ == "__main__":
