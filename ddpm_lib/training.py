@@ -74,7 +74,7 @@ class TrainingState:
 
 
 def learning_rate_factor(step, steps):
-    """The share of the learning rate to use at `step`, in 0..steps - 1: a linear warm-up, then half a cosine down to 0."""
+    """The share of the learning rate to use at `step`, in 0..steps - 1: a linear warm-up times half a cosine down to 0, both from step 0 on."""
     warm_up = max(1, min(steps // 10, 200))
     return min(1, (step + 1) / warm_up) * 0.5 * (1 + math.cos(math.pi * step / steps))
 
