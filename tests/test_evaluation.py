@@ -169,7 +169,7 @@ def test_precision_and_recall_of_known_sets():
     assert precision_recall(real + 1000, real) == (0.0, 0.0)
     half = torch.cat([real[:5], real[:5] + 1000])
     precision, recall = precision_recall(half, real, k=1)
-    assert precision == 0.5 and recall == 0.6  # the balls of 0..4 reach to 5
+    assert (precision, recall) == pytest.approx((0.5, 0.6))  # the balls of 0..4 reach to 5
 
 
 def test_precision_falls_with_poor_samples_and_recall_with_missing_ones():

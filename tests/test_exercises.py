@@ -155,7 +155,8 @@ def test_workspace_notebooks_hold_no_outputs_and_no_answers(workspace):
         }
         for cell in notebook.cells:
             if cell.cell_type == "markdown" and cell.id != "yours":
-                assert cell.source == original[cell.id]  # the prose stays
+                prose = re.sub(r"\[!\[Open in Colab.*\n", "", original[cell.id])  # Colab would open the solved notebook
+                assert cell.source == prose
 
 
 # the learner's way
@@ -334,7 +335,7 @@ def test_interrupted_it_leaves_nothing_half_written(tmp_path, monkeypatch):
     assert len(report["kept"]) == 4 and report["written"]
 
 
-def test_without_links_the_data_is_copied(tmp_path, monkeypatch):
+def test_without_links_data_and_measurements_are_copied(tmp_path, monkeypatch):
     def refuse(*_, **__):
         raise OSError("no links here")
 
@@ -342,7 +343,15 @@ def test_without_links_the_data_is_copied(tmp_path, monkeypatch):
     monkeypatch.setattr(type(tmp_path), "symlink_to", refuse)
     monkeypatch.setattr(exercises.shutil, "copytree", lambda source, target: copied.append((source, target)))
     write_workspace(tmp_path / "mine")
-    assert copied == [(ROOT / "data", tmp_path / "mine" / "data")]
+    assert copied == [(ROOT / folder, tmp_path / "mine" / folder) for folder in ("data", "benchmarks")]
+
+
+def test_measurements_that_the_notebooks_read_are_there(workspace):
+    results = {path.name for path in (ROOT / "benchmarks/results").iterdir()}
+    for path in (workspace / "notebooks").glob("*.ipynb"):
+        read = results & set(re.findall(r'"([\w.]+)"', "\n".join(code_cells(path)[1])))
+        assert all((workspace / "benchmarks/results" / name).exists() for name in read), path.name
+        assert read or path.stem not in ("07_training", "08_fast_sampling", "09_evaluation")
 
 
 def test_windows_line_endings_change_nothing(mine):

@@ -133,6 +133,16 @@ def test_code_that_runs_only_in_this_kernel_is_not_exported(clone):
     assert (clone / "ddpm_lib" / "forward.py").read_bytes() == before
 
 
+def test_a_half_typed_cell_in_the_file_is_named_and_nothing_is_written(clone):
+    before = (clone / "ddpm_lib" / "forward.py").read_bytes()
+    half_typed = "import pathlib\npath = pathlib.Path('01_forward_diffusion.ipynb')\npath.write_text(path.read_text().replace('def noise_chain(x_0', 'def noise_chain(x_0('))"
+    said = run_learners_kernel(clone, [EDIT, half_typed], {})
+    assert (
+        "not exported: 01_forward_diffusion.ipynb, as last saved, has a syntax error at `def noise_chain(x_0(" in said
+    )
+    assert (clone / "ddpm_lib" / "forward.py").read_bytes() == before
+
+
 def test_untouched_notebook_changes_nothing(clone):
     before = {path: path.read_bytes() for path in (clone / "ddpm_lib").glob("*.py")}
     assert "in step" in run_learners_kernel(clone, [], {})

@@ -706,7 +706,7 @@ def check_unet(lib):
 @piece(
     "loss",
     "noise_prediction_loss",
-    "Where t is None draw one for each image, 1..T; where noise is None draw it (noise_like). Then the mean squared error of model(x_t, t).",
+    "Where t is None draw one for each image, 1..T; where noise is None draw it (noise_like). check_time(t, len(x_0), 1, schedule.T) refuses a given t = 0. Then the mean squared error of model(x_t, t).",
     slice(1, None),
 )
 def check_loss(lib):
@@ -746,6 +746,10 @@ def check_loss(lib):
         "no gradient leads from the loss to the model: return the tensor as it is"
     )
     check_drawn_times(lib, schedule)
+    check_refused(
+        "a given t = 0 must be refused, there is no noise to predict: check_time(t, len(x_0), 1, schedule.T)",
+        lambda: lib.noise_prediction_loss(Recorder(formula), x_0, schedule, 0, noise),
+    )
 
 
 def check_drawn_times(lib, schedule):

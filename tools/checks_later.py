@@ -414,7 +414,7 @@ def trained(lib, step, steps=6, before=lambda state: None):
 @piece(
     "training",
     "train_step",
-    "The loss within mixed_precision(state); clear the old gradients; backward; clip their norm to 1; a FloatingPointError where loss or gradient is not finite; set the learning rate; step the optimiser; update the average; count the step; keep and return the loss as a float.",
+    "The loss within mixed_precision(state); clear the old gradients; backward; clip their norm to 1; a FloatingPointError that names the loss or the gradient where it is not finite; set the learning rate; step the optimiser; update the average; count the step; keep and return the loss as a float.",
     slice(2, None),
 )
 def check_train_step(lib):
@@ -467,17 +467,26 @@ def check_train_step(lib):
     compare("the losses returned", returned, expected, tolerance=1e-4)
     floats = [loss for loss in state.losses if isinstance(loss, float)]
     assert floats == returned, "state.losses must hold the losses that are returned, as floats"
-    broken = trained(lib, reference, 1)[0]
-    before = broken.model.weight.detach().clone()
-    broken.model.forward = lambda x_t, t: x_t @ broken.model.weight * math.inf
+    for what in ("loss", "gradient"):
+        check_stop(lib, trained(lib, reference, 1)[0], what)
+
+
+def check_stop(lib, state, what):
+    """Assert that a step whose loss or gradient is infinite is refused, by name, before a weight changes."""
+    before = state.model.weight.detach().clone()
+    if what == "loss":
+        state.model.forward = lambda x_t, t: x_t @ state.model.weight * math.inf
+    else:
+        state.model.weight.register_hook(lambda gradient: gradient / 0)
     try:
-        lib.train_step(broken, normal(16, 2).float().clamp(-1, 1))
-    except FloatingPointError:
-        assert torch.equal(before, broken.model.weight), (
-            "a loss that is not finite must be refused before a weight changes"
+        lib.train_step(state, normal(16, 2).float().clamp(-1, 1))
+    except FloatingPointError as error:
+        assert what in str(error), f"the FloatingPointError must name the {what}, which is not finite; it says: {error}"
+        assert torch.equal(before, state.model.weight), (
+            f"a {what} that is not finite must be refused before a weight changes"
         )
         return
-    raise AssertionError("a loss that is not finite must raise FloatingPointError")
+    raise AssertionError(f"a {what} that is not finite must raise FloatingPointError")
 
 
 def plain_step(lib, order):
@@ -688,7 +697,7 @@ def check_ddim_encode(lib):
 @piece(
     "fast_sampling",
     "dpm_solver_step",
-    "lamda = log(signal / spread). With `previous` and s > 0 the target is x_0 carried on along its last change, by (lamda_s - lamda_t) / (2 (lamda_t - lamda_r)). x_s = spread_s / spread_t x_t + (signal_s - spread_s / spread_t signal_t) target.",
+    "lamda = log(signal / spread). With `previous`, and for each image where s > 0 (torch.where), the target is x_0 carried on along its last change, by (lamda_s - lamda_t) / (2 (lamda_t - lamda_r)). x_s = spread_s / spread_t x_t + (signal_s - spread_s / spread_t signal_t) target.",
     slice(1, None),
 )
 def check_dpm_solver_step(lib):
@@ -711,11 +720,13 @@ def check_dpm_solver_step(lib):
         return got
 
     x_s, (time, kept) = step(s)
-    few, times = torch.zeros(4, 1, 2, 2).double(), (torch.tensor([2, 4, 6, 8]), torch.tensor([1, 3, 2, 4]))
-    recent = torch.tensor([3, 6, 7, 9]), few
-    check_one_t_for_each_image(
-        "x_s", lambda x: lib.dpm_solver_step(lambda x, t: 0.1 * x, x, *times, schedule, recent, False)[0]
-    )
+    t_s_r = [torch.tensor(v) for v in ([2, 4, 6, 8], [1, 3, 0, 4], [3, 6, 7, 9])]
+
+    def second_step(x, which=slice(None)):
+        t, s, r = (v[which] for v in t_s_r)
+        return lib.dpm_solver_step(lambda x, t: 0.1 * x, x, t, s, schedule, (r, 0.5 * x), False)[0]
+
+    check_one_t_for_each_image("x_s", second_step)
     mistakes = {
         "the model's noise stands where x_0 belongs": to(s, noise),
         "x_0 is clipped although clip=False: pass clip on": to(s, min(1.0, x_0)),
@@ -761,6 +772,11 @@ def check_dpm_solver_step(lib):
         last,
         x_0,
         {"not of first order: the log-SNR at t = 0 is infinite": second(h / (2 * h_before))},
+    )
+    few = normal(4, 1, 2, 2)
+    alone = torch.cat([second_step(few[k : k + 1], slice(k, k + 1)) for k in range(4)])
+    assert same(second_step(few), alone, 1e-6), (
+        "a step differs with the other images of its batch: with s = 0 for one of them, only that one is of first order (torch.where)"
     )
 
 

@@ -28,7 +28,7 @@ finished library, to show where this leads. Then, from 01 on:
 
 Running `make exercises` again keeps all files that are here. To begin a notebook anew, delete it and its module, and run it again.
 """
-TOOLS = '"""The tools of the clone that wrote this workspace."""\n\nfrom pathlib import Path\n\n__path__ = [str(Path(__file__).parent / {tools!r})]\n'
+TOOLS = '"""The tools of the clone that wrote this workspace."""\n\nfrom pathlib import Path\n\n__path__ = [str((Path(__file__).parent / {tools!r}).resolve())]\n'
 CONFTEST = '"""pytest in this folder grades ddpm_lib, with the checks and the tests of the clone."""\n\npytest_plugins = ["tools.grade"]\n'
 PYTEST = "[pytest]\ntestpaths = ddpm_lib\npythonpath = .\naddopts = -q --tb=no -rN -p no:cacheprovider\n"
 CHECK = "from tools.judge import check  # says whether it is right, or which mistake it holds\n\n{calls}"
@@ -70,6 +70,13 @@ def code_cell(id, source):
         "outputs": [],
         "source": source.splitlines(keepends=True),
     }
+
+
+def without_badge(notebook):
+    """A notebook, as JSON, without the lines of its first cell that open the solved one in Colab."""
+    first, *others = notebook["cells"]
+    lines = [line for line in first["source"] if "Open in Colab" not in line]
+    return notebook | {"cells": [first | {"source": lines}, *others]}
 
 
 def blanked(notebook):
@@ -119,14 +126,14 @@ def write(path, text, report):
     report["written"].append(path)
 
 
-def link_data(workspace):
-    """`data` in the workspace: a link to the clone's, or a copy of it where links can't be made."""
-    if (workspace / "data").exists():
+def link(workspace, folder):
+    """A folder of the clone in the workspace: a link to it, or a copy of it where links can't be made."""
+    if (workspace / folder).exists():
         return
     try:
-        (workspace / "data").symlink_to(from_workspace(workspace, "data"), target_is_directory=True)
+        (workspace / folder).symlink_to(from_workspace(workspace, folder), target_is_directory=True)
     except OSError:
-        shutil.copytree(CLONE / "data", workspace / "data")
+        shutil.copytree(CLONE / folder, workspace / folder)
 
 
 def from_workspace(workspace, name):
@@ -154,7 +161,8 @@ def write_workspace(workspace):
         raise SystemExit(f"{workspace} is a repository: choose another folder")
     workspace.mkdir(parents=True, exist_ok=True)
     for path in sorted((CLONE / "notebooks").glob("[0-9][0-9]_*.ipynb")):
-        notebook, target = json.loads(path.read_text(encoding="utf-8")), workspace / "notebooks" / path.name
+        notebook = without_badge(json.loads(path.read_text(encoding="utf-8")))
+        target = workspace / "notebooks" / path.name
         notebook = on_the_reference(notebook) if path.name.startswith("00") else blanked(notebook)
         write(target, json.dumps(notebook, indent=1, ensure_ascii=False) + "\n", report)
         export_missing(path, target, workspace / "ddpm_lib", report)
@@ -163,7 +171,8 @@ def write_workspace(workspace):
     write(workspace / "conftest.py", CONFTEST, report)
     write(workspace / "pytest.ini", PYTEST, report)
     write(workspace / "README.md", README.format(count=len(PIECES), clone=CLONE), report)
-    link_data(workspace)
+    for folder in ("data", "benchmarks"):  # the notebooks read both
+        link(workspace, folder)
     return report
 
 

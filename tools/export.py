@@ -127,9 +127,8 @@ def kernel_texts(name):
     try:
         texts = module_texts(root / "notebooks" / f"{name}.ipynb", history)
     except SyntaxError as error:
-        raise SyntaxError(
-            f"{name}.ipynb, as last saved, has a syntax error at `{error.text}`: mend and save it"
-        ) from None
+        where = (error.text or "").strip()
+        raise SyntaxError(f"{name}.ipynb, as last saved, has a syntax error at `{where}`: mend and save it") from None
     return {root / "ddpm_lib" / f"{module}.py": text for module, text in texts.items()}
 
 

@@ -154,17 +154,15 @@ def as_exported(name):
 
 def check(name):
     """In a notebook: say whether the piece of this name is right, and else which mistake it holds."""
-    modules, printed = (
-        [vars(module) for key, module in sys.modules.items() if key.startswith("ddpm_lib.")],
-        io.StringIO(),
-    )
+    modules = [vars(module) for key, module in sys.modules.items() if key.startswith("ddpm_lib.")]
+    printed = io.StringIO()
     try:
         with redirect_stdout(printed):
             judge(name, [as_exported(name), *modules])
         verdict = "right"
     except Blank:
         verdict = "still blank: your lines take the place of its `raise NotImplementedError`, in a cell that begins with `#| export`. Run that, then this"
-    except AssertionError as error:
+    except (AssertionError, SyntaxError) as error:
         verdict = f"not yet, {error}"
     except Exception as error:
         verdict = f"the cells that begin with `#| export` do not run together: {type(error).__name__}: {error}"

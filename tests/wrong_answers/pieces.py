@@ -707,6 +707,13 @@ def noise_prediction_loss(model, x_0, schedule, t=None, noise=None, generator=No
     x_t = schedule.add_noise(x_0, t, noise)
     return F.mse_loss(schedule.predict_x_0(x_t, t, model(x_t, t)), x_0)
 
+# noise_prediction_loss: a given t = 0 => a given t = 0 must be refused
+def noise_prediction_loss(model, x_0, schedule, t=None, noise=None, generator=None):
+    t = torch.randint(1, schedule.T + 1, (len(x_0),), generator=generator) if t is None else t
+    noise = noise_like(x_0, generator) if noise is None else noise
+    return F.mse_loss(model(schedule.add_noise(x_0, t, noise), t), noise)
+
+
 # GaussianMixtureDenoiser.__call__: the score => the score, up to its sign
 def __call__(self, x_t, t):
     signal, spread = self.schedule.signal_and_noise(self.schedule.check(t, 1, x_t=x_t), x_t)
@@ -1207,6 +1214,25 @@ def train_step(state, images):
     state.losses.append(loss.item())
     return loss.item()
 
+# train_step: only the loss is looked at => a gradient that is not finite must raise FloatingPointError
+def train_step(state, images):
+    model, settings = state.model.train(), state.settings
+    x_0, t, noise = draw_batch(state, images)
+    loss = noise_prediction_loss(state.network, x_0, state.schedule, t, noise)
+    state.optimizer.zero_grad()
+    loss.backward()
+    torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+    if not math.isfinite(loss.item()):
+        raise FloatingPointError("the loss is not finite")
+    for group in state.optimizer.param_groups:
+        group["lr"] = settings["learning_rate"] * learning_rate_factor(state.step, settings["steps"])
+    state.optimizer.step()
+    state.ema.update(model)
+    state.step += 1
+    state.losses.append(loss.item())
+    return loss.item()
+
+
 # train_step: draws t and noise anew => new times and noise are drawn: hand those of draw_batch to the loss
 def train_step(state, images):
     model, settings = state.model.train(), state.settings
@@ -1528,6 +1554,20 @@ def dpm_solver_step(model, x_t, t, s, schedule, previous=None, clip=True):
         target = x_0 + per_image(reach, x_t) * (x_0 - x_0_before)
     shrink = spread[s] / spread[t]
     return per_image(shrink, x_t) * x_t + per_image(signal[s] - shrink * signal[t], x_t) * target, (t, x_0)
+
+# dpm_solver_step: all or none of second order => only that one is of first order
+def dpm_solver_step(model, x_t, t, s, schedule, previous=None, clip=True):
+    t, s = check_step(x_t, t, s, schedule)
+    signal, spread = schedule.alpha_bars.sqrt(), (1 - schedule.alpha_bars).sqrt()
+    lamda = (signal / spread).log()
+    x_0, _ = predict(model, x_t, t, schedule, clip)
+    target = x_0
+    if previous is not None and (s > 0).all():
+        r, old = previous
+        target = x_0 + per_image((lamda[s] - lamda[t]) / (2 * (lamda[t] - lamda[r])), x_t) * (x_0 - old)
+    shrink = per_image(spread[s] / spread[t], x_t)
+    return shrink * x_t + (per_image(signal[s], x_t) - shrink * per_image(signal[t], x_t)) * target, (t, x_0)
+
 
 # dpm_solver_step: no per_image => each image has a t of its own
 def dpm_solver_step(model, x_t, t, s, schedule, previous=None, clip=True):
