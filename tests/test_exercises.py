@@ -409,6 +409,15 @@ CHEATS = {
 }
 
 
+def test_what_the_checks_themselves_run_of_the_reference_is_no_cheat(mine):
+    """With the tools reached by a relative path, as from a workspace within the clone, and right pieces that are watched."""
+    (mine / "tools.py").write_text(exercises.TOOLS.format(tools=os.path.relpath(ROOT / "tools", mine)))
+    for module in ("sampling", "training"):
+        shutil.copy(ROOT / "ddpm_lib" / f"{module}.py", mine / "ddpm_lib")
+    _, report = grade(mine, "-k", "reverse_process or train_step")
+    assert "right reverse_process" in report and "right train_step" in report, report
+
+
 def test_the_reference_library_can_not_stand_in(mine):
     for name, (source, _) in CHEATS.items():
         path = mine / "ddpm_lib" / f"{PIECES[name].module}.py"

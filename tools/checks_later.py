@@ -5,6 +5,7 @@ import io
 import math
 from contextlib import contextmanager, redirect_stderr
 from itertools import pairwise
+from unittest.mock import patch
 
 import torch
 
@@ -414,7 +415,7 @@ def trained(lib, step, steps=6, before=lambda state: None):
 @piece(
     "training",
     "train_step",
-    "The loss within mixed_precision(state); clear the old gradients; backward; clip their norm to 1; a FloatingPointError that names the loss or the gradient where it is not finite; set the learning rate; step the optimiser; update the average; count the step; keep and return the loss as a float.",
+    "The loss within mixed_precision(state); clear the old gradients; backward; clip their norm to 1; a FloatingPointError that names the loss or the gradient where it is not finite; set the learning rate; step the optimiser; update the average; count the step; keep and return the loss as a float, mean_over_processes of it.",
     slice(2, None),
 )
 def check_train_step(lib):
@@ -469,6 +470,9 @@ def check_train_step(lib):
     assert floats == returned, "state.losses must hold the losses that are returned, as floats"
     for what in ("loss", "gradient"):
         check_stop(lib, trained(lib, reference, 1)[0], what)
+    with patch.dict(inspect.unwrap(lib.train_step).__globals__, mean_over_processes=lambda loss: 7.0):
+        _, returned = trained(lib, lib.train_step, 1)
+    assert returned == [7.0], "this is the loss of one process among several: keep and return mean_over_processes(loss)"
 
 
 def check_stop(lib, state, what):

@@ -1233,6 +1233,26 @@ def train_step(state, images):
     return loss.item()
 
 
+# train_step: no mean over the processes => this is the loss of one process among several
+def train_step(state, images):
+    model, settings = state.model.train(), state.settings
+    x_0, t, noise = draw_batch(state, images)
+    loss = noise_prediction_loss(state.network, x_0, state.schedule, t, noise)
+    state.optimizer.zero_grad()
+    loss.backward()
+    length = torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+    for name, value in (("loss", loss), ("gradient", length)):
+        if not torch.isfinite(value):
+            raise FloatingPointError(f"the {name} is not finite")
+    for group in state.optimizer.param_groups:
+        group["lr"] = settings["learning_rate"] * learning_rate_factor(state.step, settings["steps"])
+    state.optimizer.step()
+    state.ema.update(model)
+    state.step += 1
+    state.losses.append(loss.item())
+    return loss.item()
+
+
 # train_step: draws t and noise anew => new times and noise are drawn: hand those of draw_batch to the loss
 def train_step(state, images):
     model, settings = state.model.train(), state.settings
