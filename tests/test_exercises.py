@@ -14,12 +14,12 @@ import pytest
 from conftest import ROOT
 from nbclient import NotebookClient
 
-import tools.judge
-from tools import exercises
-from tools.exercises import locate, write_workspace
+import tools.exercises.judge
+import tools.exercises.workspace
+from tools.exercises.judge import Blank, judge, load_library
+from tools.exercises.pieces import NOTEBOOKS, PIECES
+from tools.exercises.workspace import locate, write_workspace
 from tools.export import code_cells, export_target, module_texts
-from tools.judge import Blank, judge, load_library
-from tools.pieces import NOTEBOOKS, PIECES
 
 WRONG = re.findall(
     r"^# ([\w.]+): (.*?) => (.*)\n((?:(?!^# ).*\n)+)",
@@ -171,7 +171,7 @@ def kernel(workspace, monkeypatch):
         modules = module_texts(workspace / "notebooks" / f"{stem}.ipynb", ran)
         return {workspace / "ddpm_lib" / f"{module}.py": text for module, text in modules.items()}
 
-    monkeypatch.setattr(tools.judge, "kernel_texts", texts)
+    monkeypatch.setattr(tools.exercises.judge, "kernel_texts", texts)
     return ran
 
 
@@ -221,7 +221,7 @@ SLIPS = {
 @pytest.mark.parametrize("ran, said", SLIPS.values(), ids=SLIPS)
 def test_slips_in_a_notebook_are_told(kernel, ran, said, capsys):
     kernel += ran
-    tools.judge.check("noise_step")
+    tools.exercises.judge.check("noise_step")
     told = " ".join(capsys.readouterr().out.split())
     assert re.search(said, told), told
 
@@ -230,7 +230,7 @@ def test_a_class_that_was_begun_anew_is_judged_whole(kernel, capsys):
     """In the kernel the class loses its methods when its first cell runs again; what is exported has them all."""
     cells = exported(ROOT, NOTEBOOKS["schedule"])
     kernel += cells + [source for source in cells if "\nclass NoiseSchedule:" in source]
-    tools.judge.check("NoiseSchedule.add_noise")
+    tools.exercises.judge.check("NoiseSchedule.add_noise")
     assert capsys.readouterr().out == "NoiseSchedule.add_noise: right\n"
 
 
@@ -327,7 +327,7 @@ def test_interrupted_it_leaves_nothing_half_written(tmp_path, monkeypatch):
             raise KeyboardInterrupt
         real(source, target)
 
-    monkeypatch.setattr(exercises.os, "replace", replace)
+    monkeypatch.setattr(tools.exercises.workspace.os, "replace", replace)
     with pytest.raises(KeyboardInterrupt):
         write_workspace(tmp_path / "mine")
     assert not list((tmp_path / "mine").rglob("*.tmp"))
@@ -341,7 +341,7 @@ def test_without_links_data_and_measurements_are_copied(tmp_path, monkeypatch):
 
     copied = []
     monkeypatch.setattr(type(tmp_path), "symlink_to", refuse)
-    monkeypatch.setattr(exercises.shutil, "copytree", lambda source, target: copied.append((source, target)))
+    monkeypatch.setattr(tools.exercises.workspace.shutil, "copytree", lambda source, target: copied.append((source, target)))
     write_workspace(tmp_path / "mine")
     assert copied == [(ROOT / folder, tmp_path / "mine" / folder) for folder in ("data", "benchmarks")]
 
@@ -393,12 +393,12 @@ CHEATS = {
     ),
     "sample": (
         "def sample(model, schedule, shape, generator=None, clip=True, variance='beta_tilde', progress=True):\n"
-        "    from tools.judge import reference\n"
+        "    from tools.exercises.judge import reference\n"
         "    return reference()['sampling'].sample(model, schedule, shape, generator, clip, variance, progress)",
         "sample runs sample of",
     ),
     "ddim_encode": (
-        "import tools.judge\nddim_encode = tools.judge.reference()['fast_sampling'].ddim_encode",
+        "import tools.exercises.judge\nddim_encode = tools.exercises.judge.reference()['fast_sampling'].ddim_encode",
         "ddim_encode comes from",
     ),
     "kl_gaussians": (
@@ -411,7 +411,7 @@ CHEATS = {
 
 def test_what_the_checks_themselves_run_of_the_reference_is_no_cheat(mine):
     """With the tools reached by a relative path, as from a workspace within the clone, and right pieces that are watched."""
-    (mine / "tools.py").write_text(exercises.TOOLS.format(tools=os.path.relpath(ROOT / "tools", mine)))
+    (mine / "tools.py").write_text(tools.exercises.workspace.TOOLS.format(tools=os.path.relpath(ROOT / "tools", mine)))
     for module in ("sampling", "training"):
         shutil.copy(ROOT / "ddpm_lib" / f"{module}.py", mine / "ddpm_lib")
     _, report = grade(mine, "-k", "reverse_process or train_step")

@@ -1,4 +1,4 @@
-"""The pieces of notebooks 01 to 05: their hints, and checks that name the classic mistakes (see tools/pieces.py)."""
+"""The pieces of notebooks 01 to 05: their hints, and checks that name the classic mistakes (see tools/exercises/pieces.py)."""
 
 import math
 import warnings
@@ -7,7 +7,7 @@ import torch
 from torch.nn import functional as F
 
 from tools.diagnose import as_numbers, explain_moments, same
-from tools.pieces import (
+from tools.exercises.pieces import (
     BETAS,
     PER_IMAGE,
     Recorder,

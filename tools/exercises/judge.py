@@ -1,6 +1,6 @@
 """Judging one piece of a learner's library by itself: every other piece is the reference's while its check runs.
 
-In a notebook of the workspace: `from tools.judge import check`, then `check("noise_step")`. For the whole library: tools/grade.py.
+In a notebook of the workspace: `from tools.exercises.judge import check`, then `check("noise_step")`. For the whole library: tools/exercises/grade.py.
 """
 
 import importlib
@@ -19,11 +19,11 @@ from unittest.mock import patch
 import torch
 from torch.nn import functional as F
 
-from tools import checks_core, checks_later  # noqa: F401  they register the pieces, in the order of the notebooks
+from tools.exercises import checks_01_to_05, checks_06_to_09  # noqa: F401  they register the pieces, in the order of the notebooks
+from tools.exercises.pieces import NOTEBOOKS, PIECES
 from tools.export import kernel_texts
-from tools.pieces import NOTEBOOKS, PIECES
 
-CLONE = Path(__file__).resolve().parent.parent
+CLONE = Path(__file__).resolve().parent.parent.parent
 
 
 def load_library(root):

@@ -19,8 +19,8 @@ from pathlib import Path
 
 import pytest
 
-from tools.judge import CLONE, Blank, function_of, judge, reference
-from tools.pieces import NOTEBOOKS, PIECES
+from tools.exercises.judge import CLONE, Blank, function_of, judge, reference
+from tools.exercises.pieces import NOTEBOOKS, PIECES
 
 FORBIDDEN = [CLONE / "ddpm_lib", CLONE / "notebooks", CLONE / "build"]  # where the answers are
 TESTS = {f"tests/test_{module}.py": module for module in NOTEBOOKS}
@@ -44,7 +44,7 @@ def called_by_us(frame):
     caller = frame.f_back
     while "site-packages" in caller.f_code.co_filename:  # torch's decorators
         caller = caller.f_back
-    return Path(caller.f_code.co_filename).parent in (CLONE / "tools", CLONE / "ddpm_lib")
+    return Path(caller.f_code.co_filename).parent in (Path(__file__).parent, CLONE / "tools", CLONE / "ddpm_lib")
 
 
 @contextmanager

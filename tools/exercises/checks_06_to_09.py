@@ -1,4 +1,4 @@
-"""The pieces of notebooks 06 to 09: their hints, and checks that name the classic mistakes (see tools/pieces.py)."""
+"""The pieces of notebooks 06 to 09: their hints, and checks that name the classic mistakes (see tools/exercises/pieces.py)."""
 
 import inspect
 import io
@@ -10,7 +10,7 @@ from unittest.mock import patch
 import torch
 
 from tools.diagnose import explain_moments, same
-from tools.pieces import (
+from tools.exercises.pieces import (
     Recorder,
     advising,
     check_one_t_for_each_image,

@@ -11,9 +11,9 @@ import shutil
 import textwrap
 from pathlib import Path
 
+from tools.exercises.judge import CLONE
+from tools.exercises.pieces import NOTEBOOKS, PIECES
 from tools.export import PACKAGE, export_target, module_texts
-from tools.judge import CLONE
-from tools.pieces import NOTEBOOKS, PIECES
 
 README = """# Your workspace: rebuild ddpm_lib yourself
 
@@ -29,9 +29,9 @@ finished library, to show where this leads. Then, from 01 on:
 Running `make exercises` again keeps all files that are here. To begin a notebook anew, delete it and its module, and run it again.
 """
 TOOLS = '"""The tools of the clone that wrote this workspace."""\n\nfrom pathlib import Path\n\n__path__ = [str((Path(__file__).parent / {tools!r}).resolve())]\n'
-CONFTEST = '"""pytest in this folder grades ddpm_lib, with the checks and the tests of the clone."""\n\npytest_plugins = ["tools.grade"]\n'
+CONFTEST = '"""pytest in this folder grades ddpm_lib, with the checks and the tests of the clone."""\n\npytest_plugins = ["tools.exercises.grade"]\n'
 PYTEST = "[pytest]\ntestpaths = ddpm_lib\npythonpath = .\naddopts = -q --tb=no -rN -p no:cacheprovider\n"
-CHECK = "from tools.judge import check  # says whether it is right, or which mistake it holds\n\n{calls}"
+CHECK = "from tools.exercises.judge import check  # says whether it is right, or which mistake it holds\n\n{calls}"
 YOURS = "**Your copy.** Here you write {names}. Run the cells from the top; where one says that something is yours to write, put your lines in place of its `raise NotImplementedError`, run it, and run the check below it. The last cell exports what you wrote."
 
 
@@ -184,7 +184,3 @@ def main():
     print(
         f"{folder}: {len(PIECES)} pieces to write; {len(report['written'])} files written, {len(report['kept'])} kept"
     )
-
-
-if __name__ == "__main__":
-    main()
