@@ -149,9 +149,11 @@ class LiveFigure:
 
 def live_figure(draw, figsize=(6, 3), dpi=80, alt="A picture that follows its controls", **controls):
     """A picture that follows its controls: `draw(figure, **values)` is called anew whenever one of the ipywidgets `controls`,
-    given by the name of the argument it sets, moves. Returns a `LiveFigure`, which Jupyter displays. It needs a kernel;
-    without one, readers see the first picture, and `alt` is its text.
+    given by the name of the argument it sets, moves; one without a description is labelled with that name. Returns a
+    `LiveFigure`, which Jupyter displays. It needs a kernel; without one, readers see the first picture, and `alt` is its text.
     """
+    for name, control in controls.items():
+        control.description = control.description or name
     return LiveFigure(draw, figsize, dpi, alt, controls)
 
 

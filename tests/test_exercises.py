@@ -341,7 +341,9 @@ def test_without_links_data_and_measurements_are_copied(tmp_path, monkeypatch):
 
     copied = []
     monkeypatch.setattr(type(tmp_path), "symlink_to", refuse)
-    monkeypatch.setattr(tools.exercises.workspace.shutil, "copytree", lambda source, target: copied.append((source, target)))
+    monkeypatch.setattr(
+        tools.exercises.workspace.shutil, "copytree", lambda source, target: copied.append((source, target))
+    )
     write_workspace(tmp_path / "mine")
     assert copied == [(ROOT / folder, tmp_path / "mine" / folder) for folder in ("data", "benchmarks")]
 

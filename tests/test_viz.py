@@ -102,6 +102,13 @@ def test_live_figure_redraws_when_a_control_moves():
     assert live.box.children == (slider, live.picture)
 
 
+def test_live_figure_labels_a_control_with_its_argument_unless_it_has_a_label():
+    ipywidgets = pytest.importorskip("ipywidgets")
+    seed = ipywidgets.IntSlider(description="the seed")
+    _, slider, _ = live_plot(lambda figure, t, seed: figure.subplots(), seed=seed)
+    assert (slider.description, seed.description) == ("t", "the seed")
+
+
 def test_live_figure_shows_the_same_picture_for_the_same_values():
     """Nothing of the picture before stays, although the figure is used again; the collector is on again, too."""
     live, slider, _ = live_plot()
