@@ -1,6 +1,7 @@
 """What all tests share. The tests never reach the network, and they test the package of this clone."""
 
 import os
+import signal
 import socket
 from pathlib import Path
 
@@ -16,6 +17,11 @@ ROOT = Path(os.environ.get("DDPM_WORKSPACE", CLONE))  # whose ddpm_lib is tested
 assert Path(ddpm_lib.__file__).resolve().parent == ROOT.resolve() / "ddpm_lib", (
     f"another ddpm_lib is in the way: {ddpm_lib.__file__}"
 )
+
+if (
+    signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+):  # a shell's background job: no test could press Ctrl-C, nor stop a child
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)

@@ -17,7 +17,6 @@ from packaging.requirements import Requirement
 from safetensors import safe_open
 
 BENCHMARKS = ROOT / "benchmarks"
-pytestmark = pytest.mark.xdist_group("benchmarks")  # one process runs them all, and makes one smoke run
 SECTIONS = ["peak", "training", "sampling", "scaling", "memory"]
 
 

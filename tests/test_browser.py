@@ -26,7 +26,6 @@ from tools.frontends import (
 from tools.slicing import cells_calling, code_of, sources_for
 
 sync_api = pytest.importorskip("playwright.sync_api")
-pytestmark = pytest.mark.xdist_group("Jupyter server")  # one process runs them all, and starts one server
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("[0-9][0-9]_*.ipynb"))
 
 

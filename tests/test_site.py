@@ -18,7 +18,6 @@ from tools.site import places
 
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("[0-9][0-9]_*.ipynb"))
 PAGES = ["index", *(path.stem for path in NOTEBOOKS), "notation", "api", "search"]
-pytestmark = pytest.mark.xdist_group("pages")  # one process runs them all, and builds the pages once
 WIDTHS = {"desktop": 1280, "phone": 390}
 HEAVIEST = 1_000_000  # bytes until a page stands; the promise is 3 MB
 browser = test_browser.browser
