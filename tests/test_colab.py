@@ -91,7 +91,7 @@ def colab(lane, origin, tmp_path_factory):
         manager = AsyncKernelManager(kernel_name="colab", kernel_spec_manager=specs)
         client = NotebookClient(notebook, km=manager, timeout=600, resources={"metadata": {"path": str(content)}})
         try:
-            client.execute(env=env)
+            client.execute(env=env, cleanup_kc=True)  # stop the kernel, too
         except CellExecutionError as error:
             pytest.fail(str(error)[-3000:])
         return notebook.cells, content
