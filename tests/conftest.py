@@ -18,9 +18,8 @@ assert Path(ddpm_lib.__file__).resolve().parent == ROOT.resolve() / "ddpm_lib", 
     f"another ddpm_lib is in the way: {ddpm_lib.__file__}"
 )
 
-if (
-    signal.getsignal(signal.SIGINT) is signal.SIG_IGN
-):  # a shell's background job: no test could press Ctrl-C, nor stop a child
+# in a shell's background job Ctrl-C is ignored, by the children too: no test could press it
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 

@@ -78,7 +78,7 @@ def code_in(path, name):
 
 
 def own_function(name, module, path):
-    """Assert that a piece is the function whose text stands in the workspace's file; returns its code."""
+    """Assert that a piece is the function whose text stands in the workspace's file."""
     function = function_of(name, vars(module))
     assert function, f"{name} is missing from {path.name}: its cell must begin with `#| export`, then run the last cell"
     code = getattr(function, "__code__", None)

@@ -68,12 +68,10 @@ def upsample(self, x):
 
 def right_answer(name):
     """The reference's own function for a piece."""
+    if name == "Upsample.forward":
+        return upsample
     owner, attribute = find(name, vars(reference()[PIECES[name].module]))
-    return (
-        upsample
-        if name == "Upsample.forward"
-        else (owner[attribute] if isinstance(owner, dict) else vars(owner)[attribute])
-    )
+    return (owner if isinstance(owner, dict) else vars(owner))[attribute]
 
 
 @contextmanager
