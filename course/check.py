@@ -4,7 +4,7 @@
 that tries an answer and returns what came out, by name. A mistake is an edit of the right answer and a sentence that says what went
 wrong. Only after a wrong answer the edits are made and tried: the one with which the same comes out is named. In a notebook:
 
-    check = checks("01_forward_diffusion")
+    check = checks_for("01_forward_diffusion")
     check(exercise_1)
     check("noise_step")
 """
@@ -73,6 +73,8 @@ def same(got, right, tolerance=1e-6):
     """Whether two outcomes agree: moments within their errors, numbers and tensors of one shape within `tolerance`, all else exactly."""
     if isinstance(right, Moments) and isinstance(got, Moments):
         return right.near(got) or got.near(right)
+    if torch.is_tensor(right) != torch.is_tensor(got):
+        return False
     try:
         got, right = as_numbers(got), as_numbers(right)
     except (TypeError, ValueError, RuntimeError):
@@ -82,6 +84,8 @@ def same(got, right, tolerance=1e-6):
 
 def difference(got, right):
     """"yours is 0.02 where 0.1414 belongs", at the place where the two differ most, or by shape or kind."""
+    if torch.is_tensor(right) and not torch.is_tensor(got):
+        return f"yours is of type {type(got).__name__} where a tensor belongs"
     try:
         got, right = as_numbers(got), as_numbers(right)
     except (TypeError, ValueError, RuntimeError):
@@ -92,6 +96,18 @@ def difference(got, right):
     at = f" at index {tuple(int(i) for i in torch.unravel_index(k, got.shape))}" if got.ndim else ""
     digits = 4 if f"{got.flatten()[k]:.4g}" != f"{right.flatten()[k]:.4g}" else 10
     return f"yours is {got.flatten()[k]:.{digits}g}{at} where {right.flatten()[k]:.{digits}g} belongs"
+
+
+def kind(value):
+    """The dtype of a tensor, the name of any other type: part of what comes out."""
+    return str(value.dtype) if torch.is_tensor(value) else type(value).__name__
+
+
+BETAS = torch.tensor([0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9], dtype=torch.float64)  # few and large: mistakes are large
+
+
+def normal(*shape, seed=0):
+    return torch.randn(shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
 
 
 # what a checks file holds
@@ -142,10 +158,11 @@ class Checks(dict):
 
         return register
 
-    def mistake(self, name, old, new, says):
-        """A known mistake: `old`, as it stands once in the right answer (in the style of `ast.unparse`), becomes `new`."""
+    def mistakes(self, name, edits):
+        """Known mistakes of a piece or an exercise, each `(old, new, says)`: `old`, which stands once in the right answer in the style of
+        `ast.unparse`, becomes `new`; where `old` is None, `new` is a whole other answer."""
         name = f"exercise_{name}" if isinstance(name, int) else name
-        self[name].mistakes.append(Mistake(old, new, says))
+        self[name].mistakes += [Mistake(*edit) for edit in edits]
 
 
 def plain(node):
@@ -193,6 +210,8 @@ def outcome_of(check, *arguments):
         with warnings.catch_warnings(), redirect_stdout(io.StringIO()):
             warnings.simplefilter("ignore")
             return check.probe(*arguments) or {}
+    except Blank:
+        raise
     except NotImplementedError as error:
         if "yours to write" in str(error):
             raise Blank(str(error)) from error
@@ -403,4 +422,4 @@ def function_of(source, name, page):
     return names[name]
 
 
-checks = Notebook
+checks_for = Notebook
