@@ -10,6 +10,7 @@ wrong. Only after a wrong answer the edits are made and tried: the one with whic
 """
 
 import ast
+import functools
 import importlib
 import io
 import linecache
@@ -27,7 +28,7 @@ from functools import lru_cache
 import torch
 
 from course.export import kernel_texts
-from course.lessons import ROOT, cells_of, checks_of, code_cells, locate, module_defining, modules, notebooks
+from course.lessons import ROOT, cells_of, checks_of, locate, module_defining, modules, notebooks
 
 # what came out
 
@@ -190,17 +191,22 @@ class Failure:
 
     kind: str
     message: str
-    line: str
+    place: str
 
     def __eq__(self, other):
         return isinstance(other, Failure) and (self.kind, self.message) == (other.kind, other.message)
 
 
-def line_of(error):
-    """The line of an answer in which an error arose."""
+def failure(error):
+    """The outcome of an answer that raised an error: what, in which of its lines, and what is often behind it."""
     frames = traceback.StackSummary.extract(traceback.walk_tb(error.__traceback__), lookup_lines=False)
-    own = [f for f in frames if f.filename.startswith(("ddpm_lib/", "<ipython", "answer")) or "ipykernel" in f.filename]
-    return f", at `{own[-1].line}`" if own and own[-1].line else ""
+    own = [f for f in frames if f.filename.startswith("ddpm_lib/") or "ipykernel" in f.filename]
+    line, advice = f", at `{own[-1].line}`" if own and own[-1].line else "", ""
+    if isinstance(error, NameError):
+        advice = ": beside its arguments there is only what cells that begin with `#| export` define or import"
+    elif isinstance(error, AttributeError) and type(error.obj).__name__ == "NoiseSchedule":
+        advice = ": a schedule has T, betas, alphas, alpha_bars and snr, and no more"
+    return Failure(type(error).__name__, str(error), line + advice)
 
 
 def outcome_of(check, *arguments):
@@ -215,11 +221,11 @@ def outcome_of(check, *arguments):
     except NotImplementedError as error:
         if "yours to write" in str(error):
             raise Blank(str(error)) from error
-        return Failure("NotImplementedError", str(error), line_of(error))
+        return failure(error)
     except AssertionError as error:
         return Wrong(str(error))
     except Exception as error:
-        return Failure(type(error).__name__, str(error), line_of(error))
+        return failure(error)
     finally:
         torch.random.set_rng_state(random)
 
@@ -250,7 +256,7 @@ def verdict(check, run, answer, right):
     if isinstance(got, dict) and what is None:
         return
     if isinstance(got, Failure):
-        said = f"it raises {got.kind}: {got.message}{got.line}"
+        said = f"it raises {got.kind}: {got.message}{got.place}"
     else:
         said = f"{what}: {difference(got[what], expected[what])}"
     outcomes = [(mistake, run(check, mistake.apply(right))) for mistake in check.mistakes if mistake.old is None or mistake.old in right]
@@ -332,6 +338,12 @@ def library(module, text):
     return types.SimpleNamespace(**(names | vars(own)))
 
 
+def gives(function):
+    """Whether a function gives something back."""
+    found = [node for node in ast.walk(function) if isinstance(node, (ast.Return, ast.Yield, ast.YieldFrom))]
+    return any(not isinstance(node, ast.Return) or node.value is not None for node in found)
+
+
 def try_piece(name, text):
     """Raise Wrong or Blank unless the function `name` of a learner's module, whose text this is, does what the reference's does.
 
@@ -349,6 +361,8 @@ def try_piece(name, text):
         raise Blank(name)
     if ast.unparse(own.args) != ast.unparse(right.args):
         raise Wrong(f"its arguments must be ({ast.unparse(right.args)}), yours are ({ast.unparse(own.args)})")
+    if gives(right) and not gives(own):
+        raise Wrong("it gives nothing back: is there a return?")
     for other, (_, home) in pieces().items():
         if home == module and other != name and locate(ast.parse(text), other):
             text = with_function(text, other, ast.unparse(locate(ast.parse(text_of(module)), other)))
@@ -358,7 +372,7 @@ def try_piece(name, text):
         try:
             lib = library(module, base)
         except Exception as error:
-            return Failure(type(error).__name__, str(error), line_of(error))
+            return failure(error)
         return outcome_of(check, lib)
 
     verdict(check, run, None, plain(right))
@@ -404,15 +418,28 @@ class Notebook:
         try_piece(name, text)
 
     def try_exercise(self, answer):
+        """Raise Wrong or Blank unless an exercise's function does what the folded solution does."""
         check, page = self.checks[answer.__name__], answer.__globals__
         notebook = next(path for path in notebooks() if path.stem == self.stem)
         right = plain(ast.parse(solutions(notebook)[check.name]).body[0])
 
         def run(check, source):
-            function = answer if source is None else function_of(source, check.name, page)
+            function = given(answer) if source is None else function_of(source, check.name, page)
             return outcome_of(check, function, types.SimpleNamespace(**page))
 
         verdict(check, run, None, right)
+
+
+def given(answer):
+    """The answer to an exercise, where None means that there is none yet."""
+
+    @functools.wraps(answer)
+    def call(*arguments, **named):
+        if (value := answer(*arguments, **named)) is None:
+            raise Blank
+        return value
+
+    return call
 
 
 def function_of(source, name, page):

@@ -39,7 +39,7 @@ def join_cells(sources):
     """Join cells into a module's code, two blank lines apart, with every continued class in one piece."""
     joined = []
     for source in sources:
-        source = re.sub(r"^#\|.*\n?", "", source, flags=re.MULTILINE).strip("\n")
+        source = re.sub(r"^ *#\|.*\n?", "", source, flags=re.MULTILINE).strip("\n")
         continued = re.match(r"class (\w+)\(\1\):\n", source)
         if not continued:
             joined.append(source)

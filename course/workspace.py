@@ -31,27 +31,21 @@ Running `make exercises` again keeps all files that are here. To begin a noteboo
 SHIM = '"""The course of the clone that wrote this workspace."""\n\nfrom pathlib import Path\n\n__path__ = [str((Path(__file__).parent / {course!r}).resolve())]\n'
 CONFTEST = '"""pytest in this folder grades ddpm_lib, with the checks and the tests of the clone."""\n\npytest_plugins = ["course.grade"]\n'
 PYTEST = "[pytest]\ntestpaths = ddpm_lib\npythonpath = .\naddopts = -q --tb=no -rN -p no:cacheprovider\n"
-CHECK = "from course.check import check  # says whether it is right, or which mistake it holds\n\n{calls}"
+CHECK = 'from course.check import checks_for\n\ncheck = checks_for("{stem}")  # says whether it is right, or which mistake it holds\n{calls}'
 YOURS = "**Your copy.** Here you write {names}. Run the cells from the top; where one says that something is yours to write, put your lines in place of its `raise NotImplementedError`, run it, and run the check below it. The last cell exports what you wrote."
 
 
-def blank(source, piece):
-    """The cell with the learner's part of this piece replaced by its hint and a NotImplementedError; as it is without it."""
-    node = locate(ast.parse(source), piece.name)
-    if node is None:
-        return source
-    body = node.body[1:] if ast.get_docstring(node) is not None else node.body
-    theirs = body[piece.blank]
-    indent = " " * theirs[0].col_offset
-    where = (
-        f"{piece.name} is yours to write (notebook {notebook_of()[piece.module].stem[:2]}, whose last cell exports it)"
-    )
-    hint = textwrap.wrap(f"Hint: {piece.hint}", 92)  # the width of a cell
-    lines = source.split("\n")
-    lines[theirs[0].lineno - 1 : theirs[-1].end_lineno] = [
-        *(f"{indent}# {line}" for line in hint),
-        f'{indent}raise NotImplementedError("{where}")',
-    ]
+def blank(source, name, hint):
+    """The cell with the learner's part of a piece, from the line `#| blank` to `#| end` or the function's end, replaced by its hint
+    and a NotImplementedError."""
+    node, lines = locate(ast.parse(source), name), source.split("\n")
+    marks = {line.strip(): k for k, line in enumerate(lines) if node.lineno <= k < node.end_lineno and "#|" in line}
+    start, end = marks["#| blank"], marks.get("#| end", node.end_lineno)
+    indent = " " * (len(lines[start]) - len(lines[start].lstrip()))
+    number = next(home for piece, (_, home) in pieces().items() if piece == name)
+    where = f"{name} is yours to write (notebook {notebook_of()[number].stem[:2]}, whose last cell exports it)"
+    comments = [f"{indent}# {line}" for line in textwrap.wrap(f"Hint: {hint}", 92)]  # the width of a cell
+    lines[start:end] = [*comments, f'{indent}raise NotImplementedError("{where}")']
     return "\n".join(lines)
 
 
@@ -73,33 +67,33 @@ def without_badge(notebook):
     return notebook | {"cells": [first | {"source": lines}, *others]}
 
 
-def blanked(notebook):
+def blanked(notebook, stem):
     """A notebook, as JSON, for the learner: pieces blanked, each followed by a cell that checks it, and no outputs."""
-    cells, blanked_here = [], []
+    cells, names = [], []
     for cell in notebook["cells"]:
         if cell["cell_type"] != "code":
             cells.append(cell)
             continue
         source, here = "".join(cell["source"]), []
         if export_target(source) is not None:
-            here = [piece for piece in pieces().values() if locate(ast.parse(source), piece.name)]
-            for piece in here:
-                source = blank(source, piece)
+            here = [name for name in pieces() if locate(ast.parse(source), name)]
+            for name in here:
+                source = blank(source, name, pieces()[name][0].hint)
         cells.append(code_cell(cell["id"], source))
-        blanked_here += here
+        names += here
         if here:
-            calls = "\n".join(f'check("{piece.name}")' for piece in here)
-            cells.append(code_cell(cell["id"] + "-check", CHECK.format(calls=calls)))
-    if blanked_here:
-        names = ", ".join(f"`{piece.name}`" for piece in blanked_here)
-        note = {"cell_type": "markdown", "id": "yours", "metadata": {}, "source": [YOURS.format(names=names)]}
+            calls = "\n".join(f'check("{name}")' for name in here)
+            cells.append(code_cell(cell["id"] + "-check", CHECK.format(stem=stem, calls=calls)))
+    if names:
+        listed = ", ".join(f"`{name}`" for name in names)
+        note = {"cell_type": "markdown", "id": "yours", "metadata": {}, "source": [YOURS.format(names=listed)]}
         cells.insert(1, note)  # below the title
     return notebook | {"cells": cells}
 
 
 def is_whole(path):
     """Whether a notebook exports something that is not the learner's to write: it runs on the finished library."""
-    return bool(modules(path)) and not any(piece.module in modules(path) for piece in pieces().values())
+    return bool(modules(path)) and not any(module in modules(path) for _, module in pieces().values())
 
 
 def on_the_reference(notebook, clone=ROOT):
@@ -162,7 +156,7 @@ def write_workspace(workspace):
     for path in notebooks():
         notebook = without_badge(json.loads(path.read_text(encoding="utf-8")))
         target = workspace / "notebooks" / path.name
-        notebook = on_the_reference(notebook) if is_whole(path) else blanked(notebook)
+        notebook = on_the_reference(notebook) if is_whole(path) else blanked(notebook, path.stem)
         write(target, json.dumps(notebook, indent=1, ensure_ascii=False) + "\n", report)
         export_missing(path, target, workspace / "ddpm_lib", report)
     write(workspace / "ddpm_lib" / "__init__.py", PACKAGE, report)
