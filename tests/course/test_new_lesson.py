@@ -14,28 +14,34 @@ from course.lessons import code_cells
 EXPORTED = '''#| export
 def double(x):
     """Twice `x`, a number or a tensor."""
+    #| blank
     return 2 * x'''
 EXERCISE = """def exercise_1(x):
     return None"""
-CHECK_EXERCISE = """def check_1(answer):
-    if answer(3) is None:
-        return "Exercise 1: waiting for your answer"
-    assert_close("half of 3", answer(3), 1.5, {"this is the double": 6})
-    return "Exercise 1: correct"
-
-
-print(check_1(exercise_1))"""
 SOLUTION = (
     "<details>\n<summary>Solution 1</summary>\n\n```python\ndef exercise_1(x):\n    return x / 2\n```\n</details>"
 )
-CHECKS = '''"""The pieces of notebook 97."""
+CHECKS = '''"""How the piece and the exercise of notebook 97 are tried."""
 
-from course.check import assert_close, piece
+from course.check import Checks
+
+checks = Checks()
 
 
-@piece("double", "Multiply by two.")
-def check_double(lib):
-    assert_close("double(3)", lib.double(3.0), 6.0, {"squared, not doubled": 9.0})
+@checks.piece("double", "Multiply by two.")
+def _(lib):
+    return {"double(3)": lib.double(3.0)}
+
+
+checks.mistakes("double", [("2 * x", "x ** 2", "squared, not doubled")])
+
+
+@checks.exercise(1)
+def _(answer, page):
+    return {"half of 3": answer(3)}
+
+
+checks.mistakes(1, [("x / 2", "double(x)", "this is the double")])
 '''
 TEST = """from ddpm_lib.doubling import double
 
@@ -117,4 +123,4 @@ def test_its_notebook_runs_and_its_exercise_is_checked(house):
     run(house, "course.execute", "notebooks/97_doubling.ipynb")
     cells = json.loads((house / "notebooks" / "97_doubling.ipynb").read_text())["cells"]
     said = ["".join(output["text"]) for cell in cells for output in cell.get("outputs", [])]
-    assert said[0] == "Exercise 1: waiting for your answer\n" and "in step with this notebook" in said[-1]
+    assert said[0] == "exercise_1: waiting for your answer\n" and "in step with this notebook" in said[-1]
