@@ -67,7 +67,7 @@ def raised(call, *arguments, **named):
 
 def as_numbers(value):
     """A number, list or tensor as a float64 CPU tensor."""
-    return torch.as_tensor(value).detach().cpu().to(torch.float64)
+    return value.detach().cpu().double() if torch.is_tensor(value) else torch.as_tensor(value, dtype=torch.float64)
 
 
 def same(got, right, tolerance=1e-6):
