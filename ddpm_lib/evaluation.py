@@ -101,27 +101,16 @@ def real_features():
     return tuple(classifier_features(pictures) for pictures in real_pictures())
 
 
-@lru_cache(maxsize=1)
-def training_matrix():
-    """The 60,000 training pictures as rows, `(60000, 784)`, and half their squared lengths."""
-    rows = load_images()[0].flatten(1)
-    return rows, rows.square().sum(1) / 2
-
-
-def nearest_rows(pictures):
-    """`nearest_training_images` of pictures that `as_pictures` has prepared already."""
-    (rows, half_squares), pictures = training_matrix(), pictures.flatten(1)
-    indices = torch.cat([(half_squares - batch @ rows.T).argmin(1) for batch in pictures.split(50)])
-    return (pictures - rows[indices]).square().mean(1).sqrt(), indices
-
-
 def nearest_training_images(images):
     """For each of the images `(N, 1, 28, 28)` in [-1, 1], the nearest training image.
 
     Returns `(distances, indices)`, `(N,)` each: the root mean square difference of the pixels, and its place in
     `load_images()`. Errors as in `as_pictures`.
     """
-    return nearest_rows(as_pictures("images", images))
+    pictures, rows = as_pictures("images", images).flatten(1), load_images()[0].flatten(1)  # (N, 784), (60000, 784)
+    half_squares = rows.square().sum(1) / 2
+    indices = torch.cat([(half_squares - batch @ rows.T).argmin(1) for batch in pictures.split(50)])
+    return (pictures - rows[indices]).square().mean(1).sqrt(), indices
 
 
 @torch.no_grad()
@@ -156,7 +145,7 @@ def evaluate(samples, features=image_features, reference=None):
     result = compare_features(own, real, unseen)
     if reference is not None:
         return result
-    test_pictures = load_images(split="test", limit=500)[0]
-    nearest, nearest_real = (nearest_rows(some[:500])[0].median().item() for some in (pictures, test_pictures))
+    tests = load_images(split="test", limit=500)[0]
+    nearest, nearest_real = (nearest_training_images(some[:500])[0].median().item() for some in (pictures, tests))
     result |= {"nearest": nearest, "nearest_real": nearest_real, "nearest_ratio": nearest / nearest_real}
     return result | {"class_shares": class_shares(own if shipped else classifier_features(pictures))}

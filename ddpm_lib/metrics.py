@@ -134,10 +134,7 @@ def kl_gaussians(mean_1, variance_1, mean_2, variance_2):
 
 
 def time_strata(T, count):
-    """Cut the times 2..T into `count` strata, longer and longer: a list of `count + 1` edges, stratum i is edges[i] <= t < edges[i + 1].
-
-    Raises ValueError unless `count` is an integer in 1..T - 1.
-    """
+    """Cut the times 2..T into `count` strata, longer and longer: a list of `count + 1` edges, stratum i is edges[i] <= t < edges[i + 1]."""
     count, edges = check_count("times", count, 1, T - 1), [2]
     for left in range(count, 0, -1):
         growth = ((T + 1) / edges[-1]) ** (1 / left)
