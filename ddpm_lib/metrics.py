@@ -3,21 +3,13 @@
 
 import math
 from itertools import pairwise
-from numbers import Integral
 
 import torch
 from tqdm import tqdm
 
 from ddpm_lib.forward import check_float, noise_like
-from ddpm_lib.sampling import evaluating
-from ddpm_lib.schedule import per_image
-
-
-def check_count(name, count, lowest, highest):
-    """Return `count` as an int, or raise ValueError unless it is an integer with lowest <= count <= highest."""
-    if not isinstance(count, Integral) or not lowest <= count <= highest:
-        raise ValueError(f"{name} must be an integer in {lowest}..{highest}, got {count}")
-    return int(count)
+from ddpm_lib.sampling import predict
+from ddpm_lib.schedule import check_integer, per_image
 
 
 def check_features(**features):
@@ -86,7 +78,7 @@ def precision_recall(features_samples, features_real, k=3):
     Both sets `(N, D)` with N > k; compare only figures that were made with equal N.
     """
     samples, real = check_features(features_samples=features_samples, features_real=features_real)
-    k = check_count("k", k, 1, min(len(samples), len(real)) - 1)
+    k = check_integer("k", k, 1, min(len(samples), len(real)) - 1)
     return share_inside(samples, real, k), share_inside(real, samples, k)
 
 
@@ -96,7 +88,7 @@ def frechet_floor(n, features_reference, features_unseen):
     The mean over as many disjoint draws from `features_unseen` `(M, D)`, features of other real pictures, as there are, at
     most 10; n in 2..M.
     """
-    n = check_count("n", n, 2, len(features_unseen))
+    n = check_integer("n", n, 2, len(features_unseen))
     draws = features_unseen[: n * min(10, len(features_unseen) // n)].split(n)
     return sum(frechet_distance(draw, features_reference) for draw in draws) / len(draws)
 
@@ -135,7 +127,7 @@ def kl_gaussians(mean_1, variance_1, mean_2, variance_2):
 
 def time_strata(T, count):
     """Cut the times 2..T into `count` strata, longer and longer: a list of `count + 1` edges, stratum i is edges[i] <= t < edges[i + 1]."""
-    count, edges = check_count("times", count, 1, T - 1), [2]
+    count, edges = check_integer("times", count, 1, T - 1), [2]
     for left in range(count, 0, -1):
         growth = ((T + 1) / edges[-1]) ** (1 / left)
         edges.append(max(edges[-1] + 1, int(edges[-1] * growth + 1e-9)))
@@ -148,15 +140,14 @@ def step_nats(model, schedule, x_0, t, variance, clip, generator):
     For t > 1 the divergence L_{t-1} (Eq. 5); where all t are 1 the decoder's -log p(x_0 | x_1) (Eq. 13), with variance beta_1.
     """
     x_t = schedule.add_noise(x_0, t, noise_like(x_0, generator))
-    guess = schedule.predict_x_0(x_t, t, model(x_t, t))
-    guess = guess.clamp(-1, 1) if clip else guess
+    guess, _ = predict(model, x_t, t, schedule, clip)
     x_0, x_t, guess = (x.cpu().double() for x in (x_0, x_t, guess))
     beta = per_image(schedule.betas[t], x_0)
     if (t == 1).all():
         return -log_bin_probability(x_0, guess, beta.sqrt()).flatten(1).sum(1)
-    mean, beta_tilde = schedule.posterior(x_0, x_t, t)
+    mean, beta_tilde = schedule.posterior(x_t, t, x_0)
     own = beta_tilde if variance == "beta_tilde" else beta
-    return kl_gaussians(mean, beta_tilde, schedule.posterior(guess, x_t, t)[0], own).flatten(1).sum(1)
+    return kl_gaussians(mean, beta_tilde, schedule.posterior(x_t, t, guess)[0], own).flatten(1).sum(1)
 
 
 def check_levels(images):
@@ -193,12 +184,11 @@ def bits_per_dim(model, schedule, images, variance="beta_tilde", clip=True, time
     unit, device = math.log(2) * images[0].numel(), "cpu" if generator is None else generator.device
     prior, terms = prior_nats(schedule, images) / unit, torch.zeros(schedule.T + 1, dtype=torch.float64)
     total = prior.clone()
-    with evaluating(model):
-        for low, high in tqdm(list(pairwise(edges)), desc="bits", disable=not progress):
-            t = torch.randint(low, high, (len(images),), generator=generator, device=device).cpu()
-            bits = step_nats(model, schedule, images, t, variance, clip, generator) / unit
-            terms[low:high] = bits.mean()
-            total += (high - low) * bits
+    for low, high in tqdm(list(pairwise(edges)), desc="bits", disable=not progress):
+        t = torch.randint(low, high, (len(images),), generator=generator, device=device).cpu()
+        bits = step_nats(model, schedule, images, t, variance, clip, generator) / unit
+        terms[low:high] = bits.mean()
+        total += (high - low) * bits
     error = (total.std() / len(images) ** 0.5).item() if len(images) > 1 else math.nan
     result = {"bits": total.mean().item(), "standard_error": error, "prior": prior.mean().item()}
     return result | {"decoder": terms[1].item(), "terms": terms, "per_image": total}
