@@ -1,5 +1,5 @@
 # Exported from notebooks/07_training.ipynb: edit the notebook, not this file.
-"""A real run: the averaged weights, checkpoints, resuming as if nothing had happened, and the command line."""
+"""A real run: the averaged weights, checkpoints, and resuming as if nothing had happened."""
 
 import copy
 import json
@@ -232,30 +232,6 @@ def image_bar(state, shown):
     return tqdm(total=total, initial=done, desc="training", unit=" images", disable=not shown)
 
 
-def ignore_interrupts(_):
-    """For a worker process, which ends with the run that it reads for and not by a signal of its own."""
-    for kind in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(kind, signal.SIG_IGN)
-
-
-class Prefetched:
-    """`images` for the steps of a run that are left: `workers` processes read their batches ahead. Indexed step by step, in the run's order."""
-
-    def __init__(self, images, state, workers):
-        self.count, steps = len(images), range(state.step, state.settings["steps"])
-        batches = (draw_indices(state.settings, step, self.count)[0] for step in steps)  # one index of a loader is one batch
-        loader = DataLoader(
-            images, sampler=batches, batch_size=None, num_workers=workers, worker_init_fn=ignore_interrupts
-        )
-        self.loaded = iter(loader)
-
-    def __len__(self):
-        return self.count
-
-    def __getitem__(self, indices):
-        return next(self.loaded)
-
-
 def train(state, images, path=None, save_every=500, progress=True, after_step=None, workers=0):
     """Run `state` (new, or from `resume`) to its last step; returns it.
 
@@ -282,6 +258,30 @@ def train(state, images, path=None, save_every=500, progress=True, after_step=No
     if state.step < steps:
         raise KeyboardInterrupt(f"stopped after step {state.step} of {steps}")
     return state
+
+
+def ignore_interrupts(_):
+    """For a worker process, which ends with the run that it reads for and not by a signal of its own."""
+    for kind in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(kind, signal.SIG_IGN)
+
+
+class Prefetched:
+    """`images` for the steps of a run that are left: `workers` processes read their batches ahead. Indexed step by step, in the run's order."""
+
+    def __init__(self, images, state, workers):
+        self.count, steps = len(images), range(state.step, state.settings["steps"])
+        batches = (draw_indices(state.settings, step, self.count)[0] for step in steps)  # one index of a loader is one batch
+        loader = DataLoader(
+            images, sampler=batches, batch_size=None, num_workers=workers, worker_init_fn=ignore_interrupts
+        )
+        self.loaded = iter(loader)
+
+    def __len__(self):
+        return self.count
+
+    def __getitem__(self, indices):
+        return next(self.loaded)
 
 
 def best_device():
