@@ -1,36 +1,48 @@
 # Exported from notebooks/05_noise_prediction_loss.ipynb: edit the notebook, not this file.
 """What the network is trained for: the simple loss, and a toy where the best possible answer is known exactly."""
 
+import warnings
+
 import torch
 from torch.nn import functional as F
 
 from ddpm_lib.forward import check_float, noise_like
-from ddpm_lib.schedule import check_time
+from ddpm_lib.schedule import check_alike, time_of_each
 
 
-def check_training_images(x_0):
-    """Raise ValueError unless `x_0` is finite and, if it holds images `(N, C, H, W)`, lies in [-1, 1]."""
-    check_float("x_0", x_0)
-    if not torch.isfinite(x_0).all():
-        raise ValueError("x_0 must be finite, got NaN or infinity in it")
-    if x_0.ndim == 4 and x_0.abs().max() > 1:
-        raise ValueError(f"x_0 must hold images in [-1, 1], got values from {x_0.min():.3g} to {x_0.max():.3g}")
+def check_training_images(images):
+    """Check a data set once, before training: raise ValueError for NaN or infinity, warn where images leave [-1, 1].
+
+    `images` is a float tensor, `(N, C, H, W)` or points `(N, D)`, whose range is free.
+    """
+    check_float("images", images)
+    if not torch.isfinite(images).all():
+        raise ValueError("images must be finite, got NaN or infinity in them")
+    if images.ndim == 4 and images.abs().max() > 1:
+        warnings.warn(
+            f"images lie in {images.min():.3g}..{images.max():.3g} and not in [-1, 1]. Pictures in 0..255 or 0..1 must be mapped to it; "
+            "if the range is meant, as for latents or standardised data, sample with clip=False.",
+            stacklevel=2,
+        )
 
 
 def noise_prediction_loss(model, x_0, schedule, t=None, noise=None, generator=None):
     """The simple loss (Eq. 14): the mean squared error of the noise that `model(x_t, t)` predicts.
 
-    `x_0`: images `(N, C, H, W)` in [-1, 1], or points `(N, D)`. `t`, in 1..T, is drawn uniformly for each image where it
-    is not given, and `noise`, standard normal like `x_0`, likewise; both from `generator`. Returns a scalar tensor.
+    `x_0`: images `(N, C, H, W)`, in [-1, 1] as a rule (see `check_training_images`), or points `(N, D)`. `t`, in 1..T, is drawn
+    uniformly for each image where it is not given, and `noise`, standard normal like `x_0`, likewise; both from `generator`.
+    Returns a scalar tensor.
     """
-    check_training_images(x_0)
+    check_alike(x_0=x_0, noise=x_0 if noise is None else noise)
     if t is None:
         device = "cpu" if generator is None else generator.device
-        t = torch.randint(1, schedule.T + 1, (len(x_0),), generator=generator, device=device)
+        t = torch.randint(1, schedule.T + 1, x_0.shape[:1], generator=generator, device=device)
+    else:
+        t = schedule.check(t, 1, x_0=x_0)
     if noise is None:
         noise = noise_like(x_0, generator)
-    check_time(t, len(x_0), 1, schedule.T)
-    return F.mse_loss(model(schedule.add_noise(x_0, t, noise), t), noise)
+    signal, spread = schedule.signal_and_noise(t, x_0)
+    return F.mse_loss(model(signal * x_0 + spread * noise, time_of_each(t, x_0)), noise)
 
 
 class GaussianMixtureDenoiser:
@@ -53,10 +65,10 @@ class GaussianMixtureDenoiser:
         self.schedule = schedule
 
     def __call__(self, x_t, t):
-        x = x_t.double().cpu()
-        signal, spread = self.schedule.signal_and_noise(self.schedule.check(t, 1, x_t=x_t), x)  # each (1 or N, 1)
+        x = x_t.cpu().double()
+        signal, spread = self.schedule.signal_and_noise(self.schedule.check(t, 1, x_t=x_t), x)  # each () or (N, 1)
         offset = x[:, None, :] - signal[..., None] * self.means  # (N, K, D)
-        variance = signal**2 * self.stds**2 + spread**2  # (N, K), of component k's x_t in every coordinate
+        variance = signal**2 * self.stds**2 + spread**2  # (K,) or (N, K), of component k's x_t in every coordinate
         log_density = -(offset**2).sum(-1) / (2 * variance) - x.shape[1] / 2 * variance.log()
         share = torch.softmax(self.weights.log() + log_density, dim=1)  # (N, K), p(component | x_t)
         noise = spread * torch.einsum("nk,nkd->nd", share / variance, offset)  # E[noise | x_t]

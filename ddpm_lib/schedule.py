@@ -7,15 +7,17 @@ from numbers import Integral
 
 import torch
 
-from ddpm_lib.forward import check_float
+from ddpm_lib.forward import check_betas, check_float
 
 
-def check_steps(T):
-    """Raise unless `T`, a number of diffusion steps, is an integer of at least 2."""
-    if not isinstance(T, int) or isinstance(T, bool):
-        raise TypeError(f"T must be an integer, got {type(T).__name__}")
-    if T < 2:
-        raise ValueError(f"T must be at least 2, got {T}")
+def check_integer(name, value, lowest, highest=math.inf):
+    """Return `value` as an int; raise TypeError unless it is an integer, NumPy's included, ValueError unless lowest <= value <= highest."""
+    if not isinstance(value, Integral) or isinstance(value, bool):
+        raise TypeError(f"{name} must be an integer, got {type(value).__name__}")
+    if not lowest <= value <= highest:
+        allowed = f"be at least {lowest}" if highest == math.inf else f"lie in {lowest}..{highest}"
+        raise ValueError(f"{name} must {allowed}, got {value}")
+    return int(value)
 
 
 def linear_betas(T):
@@ -23,7 +25,7 @@ def linear_betas(T):
 
     Returns beta_1 .. beta_T, float64 `(T,)`, capped at 0.999. At T = 1000 they run from 1e-4 to 0.02.
     """
-    check_steps(T)
+    T = check_integer("T", T, 2)
     return (1000 / T * torch.linspace(1e-4, 0.02, T, dtype=torch.float64)).clamp(max=0.999)
 
 
@@ -32,37 +34,44 @@ def cosine_betas(T):
 
     Returns beta_1 .. beta_T, float64 `(T,)`, capped at 0.999; s = 0.008.
     """
-    check_steps(T)
+    T = check_integer("T", T, 2)
     s = 0.008
     time = torch.arange(T + 1, dtype=torch.float64) / T
     alpha_bars = torch.cos((time + s) / (1 + s) * math.pi / 2) ** 2  # up to the factor f(0), which cancels below
     return (1 - alpha_bars[1:] / alpha_bars[:-1]).clamp(max=0.999)
 
 
-def check_time(t, batch_size, lowest, highest):
-    """Return `t` as an int64 CPU tensor of shape `(1,)` or `(batch_size,)`, or raise.
+def check_time(t, batch_size, lowest, highest, name="t"):
+    """Return `t`, one integer for the whole batch or an integer tensor `(batch_size,)`, as an int or int64 on the CPU.
 
-    `t` is an int, for the whole batch, or an integer tensor `(batch_size,)`, with lowest <= t <= highest.
+    Raises TypeError for anything else, ValueError unless lowest <= t <= highest. `name` is what the messages call it.
     """
-    kind = t.dtype if torch.is_tensor(t) else type(t).__name__
-    if (
-        not isinstance(t, (Integral, torch.Tensor))
-        or kind in ("bool", torch.bool)
-        or torch.is_floating_point(torch.as_tensor(t))
-    ):
-        raise TypeError(f"t must be an int or an integer tensor, got {kind}")
-    t = torch.as_tensor(t, dtype=torch.int64).cpu()
+    if not torch.is_tensor(t):
+        return check_integer(name, t, lowest, highest)
+    if t.is_floating_point() or t.is_complex() or t.dtype == torch.bool:
+        raise TypeError(f"{name} must be an integer tensor, got {t.dtype}")
     if t.ndim > 1 or (t.ndim == 1 and len(t) != batch_size):
-        raise ValueError(f"t must be one int or have shape ({batch_size},), one entry an image, got {tuple(t.shape)}")
+        raise ValueError(f"{name} must be one int or have shape ({batch_size},), one entry an image, got {tuple(t.shape)}")
+    t = t.cpu().long()
     if t.min() < lowest or t.max() > highest:
-        allowed = f"at or above {lowest}" if highest == math.inf else f"in {lowest}..{highest}"
-        raise ValueError(f"t must lie {allowed}, got values from {t.min()} to {t.max()}")
-    return t.reshape(-1)
+        raise ValueError(f"{name} must lie in {lowest}..{highest}, got values from {t.min()} to {t.max()}")
+    return t if t.ndim else int(t)
 
 
 def per_image(coefficients, x):
-    """Shape `coefficients`, `(1,)` or `(N,)`, to multiply `x` `(N, ...)`: `(1 or N, 1, ..., 1)`, in its dtype and on its device."""
-    return coefficients.reshape(-1, *[1] * (x.ndim - 1)).to(x.dtype).to(x.device)
+    """`coefficients`, one number `()` or `(N,)`, in the dtype of `x` `(N, ...)` and shaped to multiply it: `()` or `(N, 1, ..., 1)`.
+
+    One number stays on the CPU, from where every device takes it without waiting; several are moved to the device of `x`.
+    """
+    if coefficients.ndim == 0:
+        return coefficients.to(x.dtype)
+    return coefficients.to(x.dtype).to(x.device).reshape(-1, *[1] * (x.ndim - 1))  # cast first: not every device has float64
+
+
+def time_of_each(t, x):
+    """`t`, one number or `(N,)`, as a tensor `(N,)` on the device of `x` `(N, ...)`: what a model is called with."""
+    t = t.to(x.device) if torch.is_tensor(t) else torch.full((), t, device=x.device)
+    return t.expand(x.shape[0])
 
 
 class NoiseSchedule:
@@ -74,11 +83,7 @@ class NoiseSchedule:
     """
 
     def __init__(self, betas):
-        betas = torch.as_tensor(betas, dtype=torch.float64).detach().cpu()
-        if betas.ndim != 1 or len(betas) == 0:
-            raise ValueError(f"betas must have shape (T,) with T > 0, got {tuple(betas.shape)}")
-        if not ((betas > 0) & (betas < 1)).all():
-            raise ValueError(f"betas must lie in (0, 1), got values from {betas.min()} to {betas.max()}")
+        betas = check_betas(betas)
         self.T = len(betas)
         self.betas = torch.cat([torch.zeros(1, dtype=torch.float64), betas])  # (T + 1,), like all below
         self.alphas = 1 - self.betas
@@ -91,18 +96,19 @@ class NoiseSchedule:
             )
 
     def check(self, t, lowest, **tensors):
-        """Check float tensors of one shape against each other and `t` against them; return `t` as a tensor."""
-        (first, x), *others = tensors.items()
-        check_float(first, x)
-        for name, other in others:
-            check_float(name, other)
-            if other.shape != x.shape:
-                raise ValueError(f"{name} must have the shape of {first}, {tuple(x.shape)}, got {tuple(other.shape)}")
-        return check_time(t, len(x), lowest, self.T)
+        """Check float tensors of one shape against each other and `t` against them; return `t` as `check_time` does."""
+        check_alike(**tensors)
+        return check_time(t, next(iter(tensors.values())).shape[0], lowest, self.T)
 
     def signal_and_noise(self, t, x):
-        """The two coefficients of Eq. 4, sqrt(alpha_bar_t) and sqrt(1 - alpha_bar_t), shaped to multiply `x`."""
-        return per_image(self.alpha_bars[t].sqrt(), x), per_image((1 - self.alpha_bars[t]).sqrt(), x)
+        """The two coefficients of Eq. 4, sqrt(alpha_bar_t) and sqrt(1 - alpha_bar_t), shaped to multiply `x`.
+
+        Unlike the methods below it trusts `t`, and takes it on any device: it looks at no value.
+        """
+        both = torch.stack([self.alpha_bars, 1 - self.alpha_bars]).sqrt()  # (2, T + 1)
+        both = both.to(x.dtype).to(t.device) if torch.is_tensor(t) else both
+        signal, spread = both[:, t]
+        return per_image(signal, x), per_image(spread, x)
 
     def add_noise(self, x_0, t, noise):
         """Jump from x_0 to x_t = sqrt(alpha_bar_t) x_0 + sqrt(1 - alpha_bar_t) noise (Eq. 4), t in 0..T. Shapes `(N, ...)`."""
@@ -119,15 +125,38 @@ class NoiseSchedule:
         signal, spread = self.signal_and_noise(self.check(t, 1, x_t=x_t, x_0=x_0), x_t)
         return (x_t - signal * x_0) / spread
 
-    def posterior(self, x_0, x_t, t):
-        """Mean and variance of q(x_{t-1} | x_t, x_0), t in 1..T (Eq. 6 and 7).
+    def check_step(self, t, s, **tensors):
+        """Check a step from `t`, in 1..T, to an earlier `s`, in 0..t - 1, None for t - 1, and float tensors of one shape; return both."""
+        t = self.check(t, 1, **tensors)
+        if s is None:
+            return t, t - 1
+        s = check_time(s, next(iter(tensors.values())).shape[0], 0, self.T, name="s")
+        earlier = s < t  # a bool for two ints, else a tensor
+        if not (earlier.all() if torch.is_tensor(earlier) else earlier):
+            raise ValueError(f"s must be smaller than t, the step goes towards 0; got s = {s}, t = {t}")
+        return t, s
 
-        Returns `(mean, variance)`: the mean like `x_t`, the variance beta_tilde_t in a shape that broadcasts over it.
-        At t = 1 the mean is x_0 and the variance 0.
+    def posterior(self, x_t, t, x_0, s=None):
+        """Mean and variance of q(x_s | x_t, x_0) for an earlier s, t - 1 if it is None; t in 1..T (Eq. 6 and 7).
+
+        Returns `(mean, variance)`: the mean like `x_t`, the variance beta_tilde in a shape that broadcasts over it.
+        With s = 0 the mean is x_0 and the variance 0.
         """
-        t = self.check(t, 1, x_0=x_0, x_t=x_t)
-        beta, alpha, before, now = self.betas[t], self.alphas[t], self.alpha_bars[t - 1], self.alpha_bars[t]
+        t, s = self.check_step(t, s, x_t=x_t, x_0=x_0)
+        before, now = self.alpha_bars[s], self.alpha_bars[t]
+        alpha = now / before  # of the whole step from s to t: alphas[t] where s = t - 1
+        beta = 1 - alpha
         weight_x_0 = per_image(before.sqrt() * beta / (1 - now), x_t)
         weight_x_t = per_image(alpha.sqrt() * (1 - before) / (1 - now), x_t)
         beta_tilde = per_image((1 - before) / (1 - now) * beta, x_t)
         return weight_x_0 * x_0 + weight_x_t * x_t, beta_tilde
+
+
+def check_alike(**tensors):
+    """Raise, naming the argument, unless all are float tensors of one shape."""
+    (first, x), *others = tensors.items()
+    check_float(first, x)
+    for name, other in others:
+        check_float(name, other)
+        if other.shape != x.shape:
+            raise ValueError(f"{name} must have the shape of {first}, {tuple(x.shape)}, got {tuple(other.shape)}")

@@ -1,7 +1,7 @@
 # Exported from notebooks/04_unet.ipynb: edit the notebook, not this file.
 """The network that looks at a noisy picture and its time, and predicts the noise in it."""
 
-import math
+from numbers import Real
 
 import torch
 from torch import nn
@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 from ddpm_lib.embedding import TimeEmbedding
 from ddpm_lib.forward import check_float
-from ddpm_lib.schedule import check_time
+from ddpm_lib.schedule import time_of_each
 
 
 def zeroed(layer):
@@ -73,21 +73,28 @@ class Block(nn.Module):
         return self.attention(self.residual(x, time))
 
 
-class Downsample(nn.Conv2d):
+class Downsample(nn.Module):
     """Halve height and width with a strided 3x3 convolution: `(N, C, H, W)` -> `(N, C, H/2, W/2)`."""
 
     def __init__(self, channels):
-        super().__init__(channels, channels, 3, stride=2, padding=1)
+        super().__init__()
+        convolution = nn.Conv2d(channels, channels, 3)
+        self.weight, self.bias = convolution.weight, convolution.bias  # (C, C, 3, 3), (C,)
+
+    def forward(self, x):
+        return F.conv2d(x, self.weight, self.bias, stride=2, padding=1)
 
 
-class Upsample(nn.Conv2d):
+class Upsample(nn.Module):
     """Double height and width: nearest neighbour, then a 3x3 convolution. `(N, C, H, W)` -> `(N, C, 2H, 2W)`."""
 
     def __init__(self, channels):
-        super().__init__(channels, channels, 3, padding=1)
+        super().__init__()
+        convolution = nn.Conv2d(channels, channels, 3)
+        self.weight, self.bias = convolution.weight, convolution.bias  # (C, C, 3, 3), (C,)
 
     def forward(self, x):
-        return super().forward(F.interpolate(x, scale_factor=2, mode="nearest"))
+        return F.conv2d(F.interpolate(x, scale_factor=2, mode="nearest"), self.weight, self.bias, padding=1)
 
 
 def check_unet_settings(image_channels, base_channels, channel_multipliers, blocks_per_level):
@@ -103,8 +110,10 @@ def check_unet_settings(image_channels, base_channels, channel_multipliers, bloc
 
 
 class UNet(nn.Module):
-    """Predict the noise in `x_t`: `model(x_t, t)` with `x_t` float `(N, C, H, W)` and `t` an int or `(N,)` in 1..T; returns `(N, C, H, W)`.
+    """Predict the noise in `x_t`: `model(x_t, t)` with `x_t` `(N, C, H, W)` in the network's dtype; returns `(N, C, H, W)`.
 
+    `t` is one number or a tensor `(N,)`, integer or float. Its range, 1..T, is for the loss and the samplers to check: the
+    network looks at shapes and dtypes only, never at values, so it compiles, exports and maps, and waits for no device.
     One level of resolution for each of `channel_multipliers`, each half the size of the last, `blocks_per_level` residual
     blocks on the way down and one more on the way up, attention at the lowest resolution. H and W must halve that often.
     """
@@ -149,7 +158,7 @@ class UNet(nn.Module):
                 self.up.append(Upsample(channels))
 
     def check_input(self, x_t, t):
-        """Return `t` as an integer tensor `(N,)` on the device of `x_t`, or raise, naming what is wrong."""
+        """Return `t` as a tensor `(N,)` on the device of `x_t`, or raise, naming what is wrong; looks at shapes and dtypes only."""
         check_float("x_t", x_t)
         channels, halvings = self.settings["image_channels"], len(self.settings["channel_multipliers"]) - 1
         if x_t.ndim != 4 or x_t.shape[1] != channels:
@@ -158,10 +167,16 @@ class UNet(nn.Module):
             raise ValueError(
                 f"x_t must have height and width divisible by {2**halvings}, to be halved {halvings} times, got {tuple(x_t.shape[2:])}"
             )
-        return check_time(t, len(x_t), 1, math.inf).to(x_t.device).expand(len(x_t))
+        if x_t.dtype != self.stem.weight.dtype and not torch.is_autocast_enabled(x_t.device.type):
+            raise TypeError(f"x_t must have the network's dtype, {self.stem.weight.dtype}, got {x_t.dtype}")
+        if not isinstance(t, (Real, torch.Tensor)) or isinstance(t, bool):
+            raise TypeError(f"t must be a number or a tensor, got {type(t).__name__}")
+        if torch.is_tensor(t) and (t.ndim > 1 or (t.ndim == 1 and t.shape[0] != x_t.shape[0])):
+            raise ValueError(f"t must be one number or have shape ({x_t.shape[0]},), one an image, got {tuple(t.shape)}")
+        return time_of_each(t, x_t)
 
-    def forward(self, x_t, t):
-        time = self.time_embedding(self.check_input(x_t, t))  # (N, 4 * base_channels)
+    def denoise(self, x_t, time):
+        """The noise in `x_t` `(N, C, H, W)`, given the embedding of its time, `(N, 4 * base_channels)`."""
         x = self.stem(x_t)
         kept = [x]
         for layer in self.down:
@@ -172,3 +187,6 @@ class UNet(nn.Module):
         for layer in self.up:
             x = layer(torch.cat([x, kept.pop()], dim=1), time) if isinstance(layer, Block) else layer(x)
         return self.head(x)  # (N, C, H, W)
+
+    def forward(self, x_t, t):
+        return self.denoise(x_t, self.time_embedding(self.check_input(x_t, t)))
