@@ -6,11 +6,11 @@ from functools import lru_cache
 import torch
 from torch import nn
 
+from ddpm_lib.checkpoint import read_safetensors
 from ddpm_lib.data import data_folder, load_images
 from ddpm_lib.forward import check_float
 from ddpm_lib.metrics import compare_features
 from ddpm_lib.sampling import evaluating
-from ddpm_lib.training import read_safetensors
 
 
 class Classifier(nn.Module):

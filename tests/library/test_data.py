@@ -169,8 +169,8 @@ state = TrainingState(UNet(base_channels=8, channel_multipliers=(1,)), NoiseSche
 print(len(train(state, images, progress=False).losses))
 """
 LOAD = """
+from ddpm_lib.checkpoint import load_pretrained
 from ddpm_lib.data import load_images
-from ddpm_lib.training import load_pretrained
 
 for load in (load_images, load_pretrained):
     try:

@@ -8,6 +8,7 @@ import torch
 from conftest import CLONE, ROOT, seeded
 
 from ddpm_lib import evaluation
+from ddpm_lib.checkpoint import read_safetensors, write_safetensors
 from ddpm_lib.data import load_images
 from ddpm_lib.evaluation import (
     CLASSIFIER_TRAINING,
@@ -21,7 +22,6 @@ from ddpm_lib.evaluation import (
     real_pictures,
 )
 from ddpm_lib.metrics import frechet_distance, frechet_floor
-from ddpm_lib.training import read_safetensors, write_safetensors
 
 
 @pytest.fixture(scope="module")
@@ -125,29 +125,25 @@ def test_evaluate_real_pictures(unseen):
     )
 
 
-def corners(images):
-    """Other features, of any images: sixteen pixels."""
-    return images[:, 0, 10:14, 10:14].flatten(1)
-
-
-def test_evaluate_takes_other_features(unseen):
-    reference, real = (corners(pictures) for pictures in real_pictures())
-    report = evaluate(unseen[:50], features=corners)
-    assert report["frechet"] == pytest.approx(frechet_distance(corners(unseen[:50]), reference))
-    assert report["floor"] == pytest.approx(frechet_floor(50, reference, real))
-    assert sum(report["class_shares"]) == pytest.approx(1) and report["nearest"] == 0
-
-
-def test_features_whose_weights_change_get_a_floor_of_their_own(unseen):
-    """What real pictures score is never kept from an earlier call with the same callable."""
+def test_evaluate_takes_other_features_and_keeps_nothing_of_them(unseen):
+    """Weights that change get a floor of their own."""
     network = torch.nn.Sequential(torch.nn.AvgPool2d(7), torch.nn.Flatten(), torch.nn.Linear(16, 3)).requires_grad_(
         False
     )
     before = evaluate(unseen[:50], network)
+    reference, real = (network(pictures) for pictures in real_pictures())
+    assert before["frechet"] == pytest.approx(frechet_distance(network(unseen[:50]), reference), rel=1e-4)
+    assert before["floor"] == pytest.approx(frechet_floor(50, reference, real), rel=1e-4)
+    assert sum(before["class_shares"]) == pytest.approx(1) and before["nearest"] == 0
     network[-1].weight *= 2
     after = evaluate(unseen[:50], network)
     for figure in ("frechet", "floor"):
         assert after[figure] == pytest.approx(4 * before[figure], rel=1e-4)
+
+
+def corners(images):
+    """Features of images of any size: sixteen pixels."""
+    return images[:, 0, :4, :4].flatten(1)
 
 
 def test_evaluate_measures_colour_and_other_sizes_against_a_reference_of_their_own():
@@ -157,19 +153,13 @@ def test_evaluate_measures_colour_and_other_sizes_against_a_reference_of_their_o
     assert "nearest" not in report and "class_shares" not in report, "these are about garments"
 
 
-def test_samples_may_have_any_float_dtype(unseen):
+def test_samples_may_have_any_float_dtype_and_are_prepared_once(unseen, monkeypatch):
     for dtype in (torch.bfloat16, torch.half, torch.double):
-        samples = unseen[:20].to(dtype)
-        assert evaluate(samples) == evaluate(samples.float())
-
-
-def test_evaluate_prepares_the_samples_once(unseen, monkeypatch):
-    seen, prepare = [], evaluation.as_pictures
-    monkeypatch.setattr(
-        evaluation, "as_pictures", lambda *arguments: seen.append(len(arguments[1])) or prepare(*arguments)
-    )
-    evaluate(unseen[:600])
-    assert seen.count(600) == 1
+        samples = unseen[:5].to(dtype)
+        assert torch.equal(image_features(samples), image_features(samples.float()))
+    prepared, as_pictures = [], evaluation.as_pictures
+    monkeypatch.setattr(evaluation, "as_pictures", lambda *given: prepared.append(len(given[1])) or as_pictures(*given))
+    assert evaluate(unseen[:600].bfloat16())["n"] == 600 and prepared.count(600) == 1
 
 
 def test_class_shares_of_one_class():
@@ -182,13 +172,14 @@ def test_class_shares_of_one_class():
 
 
 def test_committed_results_were_made_with_the_shipped_checkpoint():
-    """After a new checkpoint: benchmarks/evaluate_pretrained.py --keep and benchmarks/bits_per_dim.py."""
+    """After a new checkpoint: `python -m benchmarks.09_evaluation quality --keep`, and `bits`."""
     digest = hashlib.sha256((ROOT / "data" / "fashion-mnist.safetensors").read_bytes()).hexdigest()[:16]
-    results = CLONE / "benchmarks" / "results"
-    kept, notes = read_safetensors(results / "samples.safetensors", "samples")
+    results = CLONE / "benchmarks" / "results" / "09_evaluation.json"
+    kept, notes = read_safetensors(results.with_suffix(".safetensors"), "samples")
     assert json.loads(notes["checkpoint"]) == digest and kept["pixels"].dtype == torch.uint8
-    assert json.loads((results / "bits_per_dim.json").read_text())["checkpoint"] == digest
-    records = [r for r in json.loads((results / "quality.json").read_text()) if r["checkpoint"] == digest]
+    sections = json.loads(results.read_text())
+    assert sections["bits"]["checkpoint"] == digest
+    records = [record for record in sections["quality"] if record["checkpoint"] == digest]
     assert any(r["n"] == len(kept["pixels"]) and r["sampler"] == json.loads(notes["sampler"]) for r in records)
 
 
