@@ -92,7 +92,7 @@ SAMPLERS = {
 def add_machine_options(parser):
     """The options that every command has."""
     parser.add_argument("--seed", type=int, default=0, help="the same seed gives the same result (default: 0)")
-    parser.add_argument("--device", type=device_name, help="cpu, cuda, cuda:1 or mps (default: the first GPU there is)")
+    parser.add_argument("--device", type=device_name, help="cpu, cuda, cuda:1 or mps (default: a GPU, if there is one)")
     parser.add_argument(
         "--precision",
         choices=("float32", "bfloat16"),
