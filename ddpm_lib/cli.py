@@ -72,13 +72,27 @@ def image_side(text):
     return side
 
 
-SAMPLERS = {"ancestral": (sample, 1000), "ddim": (ddim_sample, 50), "dpm_solver": (dpm_solver_sample, 20)}  # and their steps
+def device_name(text):
+    """For argparse: a device that torch can use here."""
+    try:
+        torch.empty(0, device=text)
+    except (AssertionError, RuntimeError) as error:
+        reason = str(error).splitlines()[0]
+        raise argparse.ArgumentTypeError(f"torch can't use {text!r} here: {reason}") from error
+    return text
+
+
+SAMPLERS = {
+    "ancestral": (sample, 1000),
+    "ddim": (ddim_sample, 50),
+    "dpm_solver": (dpm_solver_sample, 20),
+}  # and their steps
 
 
 def add_machine_options(parser):
     """The options that every command has."""
     parser.add_argument("--seed", type=int, default=0, help="the same seed gives the same result (default: 0)")
-    parser.add_argument("--device", default=best_device(), help="cpu, cuda, cuda:1, mps (here the default is %(default)s)")
+    parser.add_argument("--device", type=device_name, help="cpu, cuda, cuda:1 or mps (default: a GPU, if there is one)")
     parser.add_argument(
         "--precision",
         choices=("float32", "bfloat16"),
@@ -124,7 +138,9 @@ def add_draw_options(parser, count):
 
 def options_parser():
     """The options of `python -m ddpm_lib`."""
-    parser = argparse.ArgumentParser(prog="python -m ddpm_lib", description="Train a diffusion model, draw with it, measure it.")
+    parser = argparse.ArgumentParser(
+        prog="python -m ddpm_lib", description="Train a diffusion model, draw with it, measure it."
+    )
     commands = parser.add_subparsers(required=True, metavar="train | sample | evaluate")
 
     def command(function, about):
@@ -136,12 +152,22 @@ def options_parser():
     add_train_options(training)
     drawing = command(sample_command, "Draw pictures with a trained network.")
     add_draw_options(drawing, count=16)
-    drawing.add_argument("--out", type=Path, default=Path("samples.png"), help="the grid of pictures (default: %(default)s)")
-    drawing.add_argument("--pngs", type=Path, metavar="FOLDER", help="also write each picture as a PNG file into this folder")
-    drawing.add_argument("--safetensors", type=Path, metavar="FILE", help="also write all pixels into this file, for evaluate")
-    measuring = command(evaluate_command, "Draw garments, or take drawn ones, and measure how near they come to Fashion-MNIST.")
+    drawing.add_argument(
+        "--out", type=Path, default=Path("samples.png"), help="the grid of pictures (default: %(default)s)"
+    )
+    drawing.add_argument(
+        "--pngs", type=Path, metavar="FOLDER", help="also write each picture as a PNG file into this folder"
+    )
+    drawing.add_argument(
+        "--safetensors", type=Path, metavar="FILE", help="also write all pixels into this file, for evaluate"
+    )
+    measuring = command(
+        evaluate_command, "Draw garments, or take drawn ones, and measure how near they come to Fashion-MNIST."
+    )
     add_draw_options(measuring, count=1000)
-    measuring.add_argument("--samples", type=Path, metavar="FILE", help="measure the pictures of this file, and draw none")
+    measuring.add_argument(
+        "--samples", type=Path, metavar="FILE", help="measure the pictures of this file, and draw none"
+    )
     for added in (training, drawing, measuring):
         add_machine_options(added)
     return parser
@@ -152,9 +178,12 @@ def parse_arguments(arguments=None):
     parser = options_parser()
     options = parser.parse_args(arguments)
     options.start = time.perf_counter()  # from here on the minutes count
+    options.device = options.device or best_device()
     if options.command is train_command:
         if options.data in DATASETS and (options.image_size or options.channels or options.workers):
-            parser.error(f"--image-size, --channels and --workers are for a folder of pictures, and --data is {options.data}")
+            parser.error(
+                f"--image-size, --channels and --workers are for a folder of pictures, and --data is {options.data}"
+            )
         options.out = options.out or Path("runs") / Path(options.data).resolve().name
     return options
 
@@ -300,7 +329,9 @@ def only_run_in(folder):
             if fcntl:
                 fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # not flock: the workers would inherit it
         except (BlockingIOError, PermissionError):
-            raise SystemExit(f"Another run is at work in {folder}. Wait for its end, or choose another --out.") from None
+            raise SystemExit(
+                f"Another run is at work in {folder}. Wait for its end, or choose another --out."
+            ) from None
         yield
 
 
@@ -327,7 +358,10 @@ def announce(state, path, device):
     if state.step:
         done = f"after step {state.step} of {settings['steps']}"
         print(f"going on with {path} {done}, with its own settings; --out starts another run")
-    print(f"{settings['steps']} steps of {settings['batch_size']} images in {settings['precision']} on {device}", flush=True)
+    print(
+        f"{settings['steps']} steps of {settings['batch_size']} images in {settings['precision']} on {device}",
+        flush=True,
+    )
     for name in ("training", "model"):
         remove_leftovers(path.with_name(f"{name}.safetensors"))
     save_training_state(path, state)
@@ -338,7 +372,10 @@ def run(options, path):
     images, first = open_pictures(options), rank_and_world_size()[0] == 0
     with only_run_in(options.out) if first else nullcontext():
         state = open_run(options, images, path)
-        steps, every = state.settings["steps"], steps_between_looks(state.settings["steps"], state.settings["batch_size"])
+        steps, every = (
+            state.settings["steps"],
+            steps_between_looks(state.settings["steps"], state.settings["batch_size"]),
+        )
         if first:
             announce(state, path, options.device)
 
@@ -384,7 +421,7 @@ def draw(options):
         images = sampler(Batched(model, options.batch_size), schedule, shape, steps=steps, generator=generator)
     pixels = ((images.float().cpu().clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)
     about = {"checkpoint": options.checkpoint or "fashion-mnist", "sampler": options.sampler, "evaluations": steps}
-    about |= {"seed": options.seed, "precision": precision, "device": options.device}
+    about |= {"seed": options.seed, "computed in": precision, "device": options.device}
     return pixels, {name: str(value) for name, value in about.items()}
 
 

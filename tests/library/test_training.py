@@ -145,7 +145,7 @@ def test_pictures_that_are_read_ahead_give_the_same_run(tmp_path, garments, work
 
 CHILD = """
 import sys, torch
-sys.path.insert(0, {root!r}); sys.path.insert(0, {tests!r})
+sys.path[:0] = {paths!r}
 from test_training import new_state, resume, train
 from ddpm_lib.data import load_images
 from pathlib import Path
@@ -158,7 +158,8 @@ print("done", flush=True)
 
 
 def start_child(path):
-    code = CHILD.format(root=str(ROOT), tests=str(Path(__file__).parent))
+    here = Path(__file__).parent
+    code = CHILD.format(paths=[str(ROOT), str(here), str(here.parent)])
     child = subprocess.Popen([sys.executable, "-c", code, str(path)], stdout=subprocess.PIPE, text=True)
     assert child.stdout.readline() == "started\n"
     return child
