@@ -9,7 +9,7 @@ NOTEBOOK ?= 00_start_here.ipynb
 WORKSPACE ?= $(CURDIR)/workspace
 FOLDER ?= $(CURDIR)
 
-.PHONY: help setup lab test export notebooks train bench badges site exercises workspace grade constraints clean
+.PHONY: help setup lab test check export notebooks train bench badges site exercises workspace grade constraints clean
 help:
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
 
@@ -35,36 +35,41 @@ lab: setup  ## open JupyterLab on the notebooks (PORT=…, BROWSER=none to open 
 test: .venv/compiled .venv-colab/installed  ## run the whole test suite, offline, a process on each core (ARGS="-k loss")
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist worksteal --durations=15 $(ARGS)
 
-# the versions of Colab for tests/test_colab.py; what they lack, torch above all, comes from .venv
-.venv-colab/installed: tests/colab/requirements.txt .venv/installed
+# the versions of Colab for tests/browser/test_colab.py; what they lack, torch above all, comes from .venv
+.venv-colab/installed: tests/browser/colab/requirements.txt .venv/installed
 	@$(BIN)/uv venv --quiet --clear --python $(BIN)/python .venv-colab
-	@$(BIN)/uv pip install --quiet --no-deps --python .venv-colab/bin/python -r tests/colab/requirements.txt
+	@$(BIN)/uv pip install --quiet --no-deps --python .venv-colab/bin/python -r tests/browser/colab/requirements.txt
 	@$(BIN)/python -c 'import site; print(site.getsitepackages()[0])' > "$$(.venv-colab/bin/python -c 'import site; print(site.getsitepackages()[0])')/torch.pth"
 	@touch $@
 
+check: setup  ## what one runs at every save: the linter, the export, the library's tests
+	$(BIN)/ruff check --quiet
+	$(BIN)/python -m course.export --check
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n auto --dist worksteal tests/library $(ARGS)
+
 export: setup  ## notebooks -> ddpm_lib
-	$(BIN)/python -m tools.export
+	$(BIN)/python -m course.export
 
 notebooks: setup  ## execute every notebook and store clean outputs
-	$(BIN)/python -m tools.run_notebooks
+	$(BIN)/python -m course.execute
 
 train: setup  ## train on the bundled data; goes on where it stopped (ARGS="--minutes 60")
 	$(BIN)/python -m ddpm_lib.training $(ARGS)
 
 bench: setup  ## measure the speed beside other libraries, about ten minutes (ARGS="--sections training")
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python -c constraints.txt -e '.[dev,bench]' || echo "the other libraries could not be installed: measuring without them"
-	$(BIN)/python benchmarks/speed.py $(ARGS)
-	$(BIN)/python benchmarks/gpu.py
+	$(BIN)/python -m benchmarks.speed.race $(ARGS)
+	$(BIN)/python -m benchmarks.speed.gpu
 
 site: setup  ## build the rendered pages into build/site, for any file server
-	$(BIN)/python -m tools.site
+	$(BIN)/python -m docs.build
 	@echo 'build/site is ready: $(BIN)/python -m http.server -d build/site'
 
-badges: setup  ## write the repository's address (pyproject.toml) into the notebooks and the README
-	$(BIN)/python -m tools.badges
+badges: setup  ## write the repository's address, the README's table and CONTRIBUTING's tree anew
+	$(BIN)/python -m course.tables
 
 exercises: setup  ## write workspace/, to rebuild the library yourself; keeps what is there
-	@$(BIN)/python -m tools.exercises '$(WORKSPACE)'
+	@$(BIN)/python -m course.workspace '$(WORKSPACE)'
 	@echo 'Next: make workspace opens its first notebook in JupyterLab, and make grade says how far you are.'
 
 workspace: exercises  ## open JupyterLab on your workspace (NOTEBOOK=02_noise_schedule.ipynb)

@@ -47,5 +47,24 @@ def schedule():
     return NoiseSchedule(linear_betas(1000))
 
 
+@pytest.fixture(scope="session")
+def browser():
+    """The Chromium found on the machine, or Playwright's own. With neither, tests that need it are skipped, unless
+    DDPM_REQUIRE_BROWSER is set, as it is in CI."""
+    sync_api = pytest.importorskip("playwright.sync_api")
+    from course.browser import launch
+
+    with sync_api.sync_playwright() as playwright:
+        try:
+            browser = launch(playwright)
+        except sync_api.Error as error:
+            if "DDPM_REQUIRE_BROWSER" in os.environ:
+                raise
+            why = error.message.splitlines()[0]
+            pytest.skip(f"no Chromium: install it, or run `.venv/bin/playwright install chromium` ({why})")
+        yield browser
+        browser.close()
+
+
 def seeded(seed=0):
     return torch.Generator().manual_seed(seed)

@@ -1,0 +1,1 @@
+"""What makes the files in `data/` and the pictures of the README."""

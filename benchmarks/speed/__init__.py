@@ -1,0 +1,1 @@
+"""The race beside named peers, and what the pages and the sliders cost in seconds."""

@@ -1,0 +1,1 @@
+"""The rendered book: its pages, and what builds them."""

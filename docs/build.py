@@ -1,0 +1,231 @@
+"""Notebooks -> a book of plain pages in `build/site`, for any file server, with no kernel and no network: `make site`.
+
+The notebooks are not executed: their stored outputs are shown. A copy of each is staged in `build/book`, with pictures and
+scrubbers moved into files of their own, which a page loads when they come near. Sphinx makes the pages of it.
+"""
+
+import ast
+import base64
+import html
+import json
+import re
+import shutil
+import struct
+import sys
+from pathlib import Path
+
+from sphinx.cmd.build import build_main
+
+from course.lessons import ROOT, code_cells, description, export_target, modules, notebooks, own_module
+from course.tables import colab_address, repository_address
+
+REPOSITORY = repository_address()
+FRAME = re.compile(
+    r'<iframe title="([^"]*)" .*?srcdoc="([^"]*)" style="[^"]*max-width:(\d+)px;height:(\d+)px[^"]*"></iframe>'
+)
+STILL = re.compile(r'<img [^>]*alt="([^"]*)" src="data:image/png;base64,([^"]*)">')
+
+
+def markdown_cell(text):
+    return {"cell_type": "markdown", "id": "added", "metadata": {}, "source": text}
+
+
+def hidden(cell, what):
+    """Fold a code cell's input behind "Show WHAT"."""
+    prompts = {"code_prompt_show": f"Show {what}", "code_prompt_hide": f"Hide {what}"}
+    cell["metadata"] = {"tags": ["hide-input"], "mystnb": prompts}
+
+
+def public_definitions(source):
+    """The documented public functions, classes and methods that a cell defines; `X.method` for one of class X."""
+    names = []
+    for node in ast.parse(source).body:
+        if not isinstance(node, (ast.FunctionDef, ast.ClassDef)) or node.name.startswith("_"):
+            continue
+        if ast.get_docstring(node):
+            names.append(node.name)
+        for part in node.body if isinstance(node, ast.ClassDef) else []:
+            if isinstance(part, ast.FunctionDef) and not part.name.startswith("_") and ast.get_docstring(part):
+                names.append(f"{node.name}.{part.name}")
+    return names
+
+
+def where_built(notebooks):
+    """Where each piece of the library is built: `{"ddpm_lib.forward.noise_step": ("01_forward_diffusion", "noise_step")}`."""
+    found = {}
+    for notebook in notebooks:
+        for source in code_cells(notebook):
+            target = export_target(source)
+            for name in public_definitions(source) if target is not None else []:
+                found[f"ddpm_lib.{target or own_module(notebook)}.{name}"] = (notebook.stem, f"built-{name}")
+    return found
+
+
+def png_size(data):
+    return struct.unpack(">II", data[16:24])
+
+
+class Files:
+    """The pictures and scrubbers of one notebook, numbered, in folders beside the pages."""
+
+    def __init__(self, folder, stem):
+        self.folder, self.stem, self.count = folder, stem, 0
+
+    def add(self, kind, ending, data):
+        """Write a file; returns its address relative to the pages."""
+        self.count += 1
+        name = f"{kind}/{self.stem}_{self.count:02d}.{ending}"
+        (self.folder / kind).mkdir(parents=True, exist_ok=True)
+        (self.folder / name).write_bytes(data)
+        return name
+
+    def picture(self, data, alt):
+        """An `<img>` for the bytes of a PNG: a file, its size, its alternative text (as HTML)."""
+        width, height = png_size(data)
+        src = self.add("pictures", "png", data)
+        return f'<img src="{src}" alt="{alt}" width="{width}" height="{height}" loading="lazy" decoding="async">'
+
+    def still(self, match):
+        """The same for a picture inside an HTML output."""
+        return self.picture(base64.b64decode(match.group(2)), match.group(1))
+
+    def scrubber(self, match):
+        """An `<iframe>` whose player is a page of its own, and whose height follows the width of the screen."""
+        title, page, width, height = match.groups()
+        head = (
+            f'<!doctype html><html lang="en"><meta name="viewport" content="width=device-width"><title>{title}</title>'
+        )
+        page = html.unescape(page).replace("<!doctype html>", head, 1)
+        src = self.add("scrubbers", "html", page.encode())
+        frame = f'<iframe title="{title}" sandbox="allow-scripts" loading="lazy" src="{src}"></iframe>'
+        return f'<div class="scrubber" style="--width:{width}px;--ratio:{(int(height) - 40) / int(width):.4f}">{frame}</div>'
+
+
+def stage_output(output, files):
+    """An output as the page needs it: pictures and scrubbers become HTML that points to files."""
+    data = output.get("data", {})
+    if "image/png" in data:
+        alt = html.escape(output["metadata"].get("image/png", {}).get("alt", ""))
+        output["data"] = {"text/html": files.picture(base64.b64decode("".join(data["image/png"])), alt)}
+        output["metadata"] = {}
+    elif "text/html" in data:
+        page = FRAME.sub(files.scrubber, "".join(data["text/html"]))
+        page = re.sub(
+            r"<style>\.ddpm-still.*?</style>|<img class=\"ddpm-still\"[^>]*>", "", page
+        )  # for viewers without scripts
+        output["data"] = {"text/html": STILL.sub(files.still, page)}
+    return output
+
+
+def stage_code(cell, first, notebook):
+    """The cells that stand for one code cell: anchors before it, links to the library and a remark after it."""
+    source = "".join(cell["source"])
+    module, names = export_target(source), public_definitions(source)
+    if first:
+        hidden(cell, "the setup")
+    elif re.search(r"^def check_\d", source, re.MULTILINE):
+        hidden(cell, "the check")
+    cells = [cell]
+    if module is not None and names:
+        full = f"ddpm_lib.{module or own_module(notebook)}."
+        links = ", ".join(f"{{py:obj}}`{name} <{full}{name}>`" for name in names)
+        anchors = "".join(f'<span id="built-{name}"></span>' for name in names)
+        cells = [
+            markdown_cell(anchors),
+            cell,
+            markdown_cell(f'<div class="aside">\n\nIn the library: {links}\n\n</div>'),
+        ]
+    if re.search(r"^live_figure\(", source, re.MULTILINE):
+        remark = f"These controls compute, so they move in a running notebook: [in Colab]({colab_address(REPOSITORY, notebook.stem)}), or with `make lab`."
+        cells.append(markdown_cell(f'<div class="aside">\n\n{remark}\n\n</div>'))
+    return cells
+
+
+def stage_text(source):
+    """A markdown cell without badges, with links that lead into the repository."""
+    source = re.sub(
+        r"\[!\[[^\]]*\]\([^)]*\)\]\([^)]*\)\n*", "", source
+    )  # badges: each page has its links under the title
+    return source.replace("](../", f"]({REPOSITORY}/blob/main/")
+
+
+def stage_notebook(notebook, book):
+    """Write a copy of a notebook for the book; returns its title with its number in front."""
+    content = json.loads(notebook.read_text(encoding="utf-8"))
+    files, staged, first = Files(book / "files", notebook.stem), [], True
+    for cell in content["cells"]:
+        source = "".join(cell["source"])
+        if cell["cell_type"] != "code":
+            staged += [cell | {"source": text}] if (text := stage_text(source)).strip() else []
+        elif not re.match(r"#\|\s*default_exp", source):
+            cell["outputs"] = [stage_output(output, files) for output in cell["outputs"]]
+            staged += stage_code(cell, first, notebook)
+            first = False
+    title, rest = staged[0]["source"].split("\n", 1)
+    title = f"{notebook.stem[:2]} {title.removeprefix('# ')}"
+    page = f"{REPOSITORY}/blob/main/notebooks/{notebook.name}"
+    links = f"Run it: [in Colab]({colab_address(REPOSITORY, notebook.stem)}), or `make lab` in a clone. [The notebook]({page}) on GitHub."
+    staged[0]["source"] = f"# {title}\n{rest}\n\n{links}"
+    content["cells"] = [cell | {"id": f"cell-{k}"} for k, cell in enumerate(staged)]
+    (book / notebook.name).write_text(json.dumps(content), encoding="utf-8")
+    return title
+
+
+def notation_card(notebooks):
+    """The notation card, which is a section of a notebook, as a page of its own."""
+    for notebook in notebooks:
+        for cell in json.loads(notebook.read_text(encoding="utf-8"))["cells"]:
+            source = "".join(cell["source"])
+            if source.startswith("## Notation card"):
+                return f"{source[1:]}\n\n*From [notebook {notebook.stem[:2]}]({notebook.name}).*\n"
+    raise SystemExit("no cell of the notebooks starts with '## Notation card'")
+
+
+def first_scrubber(book):
+    """The first slider of the staged notebooks, for the front page."""
+    for notebook in sorted(book.glob("*.ipynb")):
+        for cell in json.loads(notebook.read_text(encoding="utf-8"))["cells"]:
+            for output in cell.get("outputs", []):
+                if found := re.search('<div class="scrubber".*?</div>', output.get("data", {}).get("text/html", "")):
+                    return found.group()
+    return ""
+
+
+def fill(page, **blanks):
+    """Replace the words in capitals on a staged page."""
+    text = page.read_text(encoding="utf-8")
+    page.write_text(re.sub("|".join(blanks), lambda match: str(blanks[match.group()]), text), encoding="utf-8")
+
+
+def stage(book):
+    """Lay out all that Sphinx needs in the folder `book`."""
+    shutil.rmtree(book, ignore_errors=True)
+    shutil.copytree(
+        ROOT / "docs",
+        book,
+        ignore=shutil.ignore_patterns("__*__*", "build.py", "mathml.py", "from_noise.*", "open-in-colab.svg"),
+    )
+    lessons, rows = notebooks(), []
+    for notebook in lessons:
+        title = stage_notebook(notebook, book)
+        rows.append(f"| [{title}]({notebook.name}) | {description(notebook)} |")
+    built = where_built(lessons)
+    (book / "where_built.json").write_text(json.dumps(built), encoding="utf-8")
+    (book / "notation.md").write_text(notation_card(lessons), encoding="utf-8")
+    names = [f"ddpm_lib.{module}" for notebook in lessons for module in modules(notebook)]
+    sections = [f"## {name}\n\n```{{eval-rst}}\n.. automodule:: {name}\n```" for name in names]
+    fill(book / "api.md", MODULES="\n\n".join(sections))
+    fill(book / "index.md", NOTEBOOKS="\n".join(rows), REPOSITORY=REPOSITORY, SCRUBBER=first_scrubber(book))
+
+
+def build(site=ROOT / "build" / "site", *options):
+    """Stage and build the pages into `site`; returns Sphinx's exit status."""
+    site = Path(site)
+    book = site.parent / "book"
+    stage(book)
+    shutil.rmtree(site, ignore_errors=True)
+    return build_main(["-q", "-E", "-b", "html", "-d", str(site.parent / "doctrees"), *options, str(book), str(site)])
+
+
+if __name__ == "__main__":
+    sys.exit(build(*sys.argv[1:]))

@@ -1,5 +1,0 @@
-"""`make exercises`: see tools/exercises/workspace.py."""
-
-from tools.exercises.workspace import main
-
-main()
