@@ -137,7 +137,11 @@ def test_a_run_and_its_workers_that_are_asked_to_end_lose_nothing(tmp_path, garm
     while run.poll() is None and not (tmp_path / "run" / "training.previous.safetensors").exists():
         time.sleep(0.1)
     os.killpg(run.pid, signal.SIGTERM)
-    said = run.communicate(timeout=60)[1]
+    try:
+        said = run.communicate(timeout=60)[1]
+    finally:
+        if run.poll() is None:
+            os.killpg(run.pid, signal.SIGKILL)
     step = resume(tmp_path / "run" / "training.safetensors").step
     assert run.returncode == 1 and f"stopped after step {step} of 100000\nRun the same command to go on." in said
 
@@ -244,7 +248,7 @@ def test_sample_draws_what_the_library_draws(tmp_path, capsys):
     """The shipped model, a grid, single pictures and all pixels: the same pictures, whatever the size of a batch."""
     words = ["-n", "3", "--steps", "4", "--seed", "5", "--precision", "float32"]
     pixels = drawn(tmp_path, "three", *words, "--pngs", str(tmp_path / "each"))
-    assert "sampler dpm_solver, evaluations 4, seed 5, precision float32" in capsys.readouterr().out
+    assert "sampler dpm_solver, evaluations 4, seed 5, computed in float32" in capsys.readouterr().out
     model, schedule = load_pretrained()
     generator = torch.Generator().manual_seed(5)
     images = dpm_solver_sample(model, schedule, (3, 1, 28, 28), steps=4, generator=generator, progress=False)
