@@ -55,8 +55,8 @@ def chain_moments(betas, mean=1.0, variance=0.0):
 
 @piece(
     "noise_chain",
-    "Begin the list with x_0, append a noise_step of the last state for every beta, and stack the list.",
-    slice(3, None),
+    "Begin the list with x_0, append a noise_step of the last state for every beta of check_betas(betas).tolist(), and stack the list.",
+    slice(1, None),
 )
 def check_noise_chain(lib):
     betas, x_0 = [0.1, 0.3, 0.6], torch.full((100_000, 1), 2.0)

@@ -103,7 +103,7 @@ def check_cosine_betas(lib):
 @piece(
     "NoiseSchedule.__init__",
     "Set T; put beta_0 = 0 in front of the betas; then alphas, alpha_bars (a running product) and snr, each of length T + 1.",
-    slice(3, -1),
+    slice(1, -1),
 )
 def check_init(lib):
     n = numbers()
@@ -194,7 +194,7 @@ def check_signal_and_noise(lib):
 
 @piece(
     "NoiseSchedule.add_noise",
-    "self.check(t, 0, x_0=x_0, noise=noise) returns t as a tensor; signal_and_noise gives the two coefficients of Eq. 4.",
+    "self.check(t, 0, x_0=x_0, noise=noise) returns t, checked; signal_and_noise gives the two coefficients of Eq. 4.",
 )
 def check_add_noise(lib):
     n, t = numbers(), torch.tensor([0, 2, 5, 9])
@@ -292,14 +292,14 @@ def check_predict_noise(lib):
 
 @piece(
     "NoiseSchedule.posterior",
-    "Eq. 7: two weights and beta_tilde, from betas, alphas and alpha_bars at t and at t - 1; per_image shapes them.",
+    "Eq. 7 for the step from s to t, with alpha = alpha_bar_t / alpha_bar_s and beta = 1 - alpha: two weights and beta_tilde; per_image shapes them.",
     slice(1, None),
 )
 def check_posterior(lib):
     n, t = numbers(), torch.tensor([1, 2, 5])
     x_0, x_t, schedule = normal(3, 2), normal(3, 2, seed=1), schedule_of(lib)
     with advising(RuntimeError, PER_IMAGE):
-        both, again = schedule.posterior(x_0, x_t, t), schedule.posterior(x_0, x_t, t)
+        both, again = schedule.posterior(x_t, t, x_0), schedule.posterior(x_t, t, x_0)
     assert isinstance(both, tuple) and len(both) == 2, "posterior returns two things: return mean, variance"
     assert same(both[0], again[0], 1e-9), "the posterior's mean is random: noise is added by the sampler, not here"
     beta, alpha, now, before = (column(v) for v in (n.betas[t], n.alphas[t], n.alpha_bars[t], n.alpha_bars[t - 1]))
@@ -334,5 +334,30 @@ def check_posterior(lib):
     assert torch.broadcast_shapes(both[1].shape, x_t.shape) == x_t.shape, (
         "the variance must broadcast over x_t: use per_image"
     )
-    mean, _ = schedule_of(lib, MINUTE).posterior(torch.ones(2, 1), torch.zeros(2, 1), 1)
+    mean, _ = schedule_of(lib, MINUTE).posterior(torch.zeros(2, 1), 1, torch.ones(2, 1))
     assert_close("the weight of x_0 at t = 1", mean[:, 0], [1.0, 1.0], {LATE: 1e-4 / EARLY})
+    check_long_step(schedule, x_t, x_0, n)
+
+
+def check_long_step(schedule, x_t, x_0, n):
+    """The posterior of a step from t = 6 down to s = 2."""
+    now, then, alpha = n.alpha_bars[6], n.alpha_bars[2], n.alpha_bars[6] / n.alpha_bars[2]
+
+    def mean(before, alpha, beta):
+        return before.sqrt() * beta / (1 - now) * x_0 + alpha.sqrt() * (1 - before) / (1 - now) * x_t
+
+    mistakes = {
+        "s is not used: this goes to t - 1": mean(n.alpha_bars[5], n.alphas[6], n.betas[6]),
+        "alphas[t] and betas[t] belong to one step; the step from s to t has alpha = alpha_bar_t / alpha_bar_s": mean(
+            then, n.alphas[6], n.betas[6]
+        ),
+    }
+    got, variance = schedule.posterior(x_t, 6, x_0, 2)
+    assert_close("the posterior's mean for t = 6 and s = 2", got, mean(then, alpha, 1 - alpha), mistakes)
+    one_step = {
+        "betas[t] belongs to one step; the step from s to t has beta = 1 - alpha_bar_t / alpha_bar_s": (1 - then)
+        / (1 - now)
+        * n.betas[6]
+    }
+    right = (1 - then) / (1 - now) * (1 - alpha)
+    assert_close("its variance", as_numbers(variance).flatten()[0], right, one_step)

@@ -62,7 +62,10 @@ def check_sinusoidal_embedding(lib):
     assert got.dtype == torch.float32, f"the embedding must be float32, like the weights it meets; yours is {got.dtype}"
 
 
-@piece("TimeEmbedding.forward", "The sinusoidal features of t, of width self.dim, through self.layers.")
+@piece(
+    "TimeEmbedding.forward",
+    "The sinusoidal features of t, of width self.dim, in the dtype of the layers' weights, through self.layers.",
+)
 def check_time_embedding(lib):
     torch.manual_seed(0)
     net, t = lib.TimeEmbedding(8, 16), torch.tensor([1, 10, 500, 1000])
@@ -76,3 +79,7 @@ def check_time_embedding(lib):
             "the first linear layer alone": net.layers[0](features),
         }
         assert_close("TimeEmbedding(8, 16)(t)", net(t), net.layers(features), mistakes, 1e-4)
+        with advising(
+            RuntimeError, "in double precision it fails: the features need the dtype of self.layers[0].weight"
+        ):
+            net.double()(t)

@@ -126,7 +126,7 @@ def check_attention(lib):
 
 @piece(
     "Upsample.forward",
-    "F.interpolate doubles the sides (nearest); then the convolution itself, super().forward.",
+    "F.interpolate doubles the sides (nearest); then F.conv2d with self.weight and self.bias, padding 1.",
 )
 @torch.no_grad()
 def check_upsample(lib):
@@ -150,7 +150,9 @@ def check_upsample(lib):
 
     def once(*_):
         called.append(1)
-        assert len(called) < 2, "self(...) calls this forward again: the convolution itself is super().forward"
+        assert len(called) < 2, (
+            "self(...) calls this forward again: the convolution itself is F.conv2d, with self.weight and self.bias"
+        )
 
     layer.register_forward_pre_hook(once)
     assert_close("Upsample(8)", layer(x), convolve(double), mistakes, 1e-4)
@@ -175,8 +177,8 @@ def run_unet(lib, net, x_t, t, keep_first=True, time=None, newest=-1, skip_first
 
 
 @piece(
-    "UNet.forward",
-    "Embed the t that self.check_input(x_t, t) returns; self.stem; down, keeping every feature map; middle; up, where each Block takes the latest kept map beside its input (torch.cat, dim=1); self.head. A Block takes the time too, other layers do not.",
+    "UNet.denoise",
+    "self.stem; down, keeping every feature map; middle; up, where each Block takes the latest kept map beside its input (torch.cat, dim=1); self.head. A Block takes the time too, other layers do not.",
 )
 @torch.no_grad()
 def check_unet(lib):
@@ -188,7 +190,6 @@ def check_unet(lib):
         **{
             "the time never reaches the blocks": lambda: run_unet(lib, net, x_t, t, time=nowhere),
             "all images get the time of the first": lambda: run_unet(lib, net, x_t, t[:1].expand(3)),
-            "t is off by one, t - 1": lambda: run_unet(lib, net, x_t, t - 1),
             "the kept maps are used oldest first: take the latest, pop()": lambda: run_unet(lib, net, x_t, t, newest=0),
             "torch.cat([kept, x]): x comes first, or trained weights do not fit": lambda: run_unet(
                 lib, net, x_t, t, skip_first=True
@@ -202,5 +203,3 @@ def check_unet(lib):
     with advising((RuntimeError, IndexError), advice):
         got = net(x_t, t)
     assert_close("UNet(1, 8, (1, 1))(x_t, t)", got, right, mistakes, 1e-4)
-    with advising(TypeError, "an int t must do as well: embed what self.check_input(x_t, t) returns"):
-        assert_close("the UNet at an int t = 500", net(x_t, 500)[1], right[1], tolerance=1e-3)

@@ -23,7 +23,7 @@ from course.check import (
 
 @piece(
     "noise_prediction_loss",
-    "Where t is None draw one for each image, 1..T; where noise is None draw it (noise_like). check_time(t, len(x_0), 1, schedule.T) refuses a given t = 0. Then the mean squared error of model(x_t, t).",
+    "Where t is None draw one for each image, 1..T; schedule.check(t, 1, x_0=x_0) refuses a given t = 0. Where noise is None draw it (noise_like). Then the mean squared error of model(x_t, t), with t as time_of_each(t, x_0) lays it out.",
     slice(1, None),
 )
 def check_loss(lib):
@@ -64,7 +64,7 @@ def check_loss(lib):
     )
     check_drawn_times(lib, schedule)
     check_refused(
-        "a given t = 0 must be refused, there is no noise to predict: check_time(t, len(x_0), 1, schedule.T)",
+        "a given t = 0 must be refused, there is no noise to predict: schedule.check(t, 1, x_0=x_0)",
         lambda: lib.noise_prediction_loss(Recorder(formula), x_0, schedule, 0, noise),
     )
 

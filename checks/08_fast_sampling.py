@@ -9,7 +9,6 @@ from course.check import (
     assert_close,
     assert_moments,
     check_one_t_for_each_image,
-    column,
     normal,
     numbers,
     piece,
@@ -31,40 +30,6 @@ def at(n, t, x=0.7):
     """x_t = 0.7, and what the model `guess` implies at t: `(x_t, x_0, noise)`."""
     noise, bar = guess(x, t), n.alpha_bars[t].item()
     return x, (x - (1 - bar) ** 0.5 * noise) / bar**0.5, noise
-
-
-@piece(
-    "predict",
-    "The model's noise, in the dtype of x_t, and the x_0 it implies. With clip: clip x_0, then compute the noise anew from it (predict_noise).",
-)
-def check_predict(lib):
-    schedule, t = reference_schedule(lib), torch.tensor([2, 6, 6])
-    x_t = torch.tensor([[0.7], [2.5], [-2.5]], dtype=torch.float64)
-    noise, bar = guess(x_t, column(t)), column(schedule.alpha_bars[t])
-    x_0 = (x_t - (1 - bar).sqrt() * noise) / bar.sqrt()
-    kept, renewed = x_0.clamp(-1, 1), (x_t - bar.sqrt() * x_0.clamp(-1, 1)) / (1 - bar).sqrt()
-    for clip, right in ((False, (x_0, noise)), (True, (kept, renewed))):
-        got = lib.predict(Recorder(guess), x_t, t, schedule, clip)
-        assert isinstance(got, tuple) and len(got) == 2, "predict returns two things: return x_0, noise"
-        swapped = {"noise and x_0 are swapped: x_0 comes first": right[1]}
-        clipping = {"x_0 is not clipped": x_0} if clip else {"x_0 is clipped although clip is False": kept}
-        if clip:
-            clipping["x_0 is clipped to [0, 1]: it lies in [-1, 1]"] = x_0.clamp(0, 1)
-            squeezed = schedule.predict_x_0(x_t, t, noise.clamp(-1, 1))
-            clipping["the noise is clipped: clip the x_0 that it implies"] = squeezed
-        assert_close(f"x_0 with clip={clip}", got[0], right[0], swapped | clipping)
-        renewing = {
-            "x_0 was clipped and the noise was not computed anew: then Eq. 4 no longer joins them to x_t": noise
-        }
-        assert_close(
-            f"the noise with clip={clip}",
-            got[1],
-            right[1],
-            renewing if clip else {"the noise was computed from a clipped x_0": renewed},
-        )
-    model = Recorder(lambda x, t: guess(x, t).float())
-    for value in lib.predict(model, x_t, t, schedule, False):
-        assert value.dtype == x_t.dtype, f"x_0 and noise must have the dtype of x_t, {x_t.dtype}: .to(x_t.dtype)"
 
 
 @piece(
@@ -159,7 +124,7 @@ def check_ddim_noise(step, x_0, noise, now, then, tilde, beta):
 
 @piece(
     "ddim_encode",
-    "Through the times from 0 to T, in evaluation mode: from x_t to the next s > t, ask the model at s, predict x_0 with that noise at t, and add_noise it to s. No clipping.",
+    "A walk along the times from 0 to T: the step from t to a later s asks the model at s (predicted_noise), predicts x_0 with that noise at t, and takes it to s with add_noise. No clipping.",
     slice(1, None),
 )
 def check_ddim_encode(lib):
@@ -185,7 +150,9 @@ def check_ddim_encode(lib):
     model = Recorder(guess).train()
     got = lib.ddim_encode(model, schedule, x_0, steps=3, progress=False)
     assert_close("the code of x_0", got, encode(), mistakes)
-    assert not any(model.modes), "the model encodes in training mode, with its dropout on: use `with evaluating(model)`"
+    assert not any(model.modes), (
+        "the model encodes in training mode, with its dropout on: ask it through predicted_noise"
+    )
     with silent("ddim_encode"):
         got = lib.ddim_encode(model, schedule, x_0, 3, False, "quadratic")
     times = lib.sampling_times(schedule, 3, "quadratic")[::-1]
@@ -196,7 +163,7 @@ def check_ddim_encode(lib):
 
 @piece(
     "dpm_solver_step",
-    "lamda = log(signal / spread). With `previous`, and for each image where s > 0 (torch.where), the target is x_0 carried on along its last change, by (lamda_s - lamda_t) / (2 (lamda_t - lamda_r)). x_s = spread_s / spread_t x_t + (signal_s - spread_s / spread_t signal_t) target.",
+    "lamda = log(signal / spread). With `previous`, and for each image where s > 0 (torch.where; there spread[s] > 0), the target is x_0 carried on along its last change, by (lamda_s - lamda_t) / (2 (lamda_t - lamda_r)). x_s = spread_s / spread_t x_t + (signal_s - spread_s / spread_t signal_t) target.",
     slice(1, None),
 )
 def check_dpm_solver_step(lib):
@@ -241,7 +208,12 @@ def check_dpm_solver_step(lib):
     }
     assert_close("x_3 from x_6, the first step", x_s[0, 0], to(s, x_0), mistakes)
     assert_close("the x_0 that the step returns", kept[0, 0], x_0, {"x_s is returned in its place": to(s, x_0)})
-    assert_close("the time that the step returns", time.flatten()[0], t, {"this is s: the prediction was made at t": s})
+    assert_close(
+        "the time that the step returns",
+        torch.as_tensor(time).flatten()[0],
+        t,
+        {"this is s: the prediction was made at t": s},
+    )
     h, h_before = lamda[s] - lamda[t], lamda[t] - lamda[r]
 
     def second(reach):

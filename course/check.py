@@ -21,7 +21,6 @@ from types import SimpleNamespace
 from unittest.mock import patch
 
 import torch
-from torch.nn import functional as F
 
 from course.export import kernel_texts
 from course.lessons import ROOT, checks_of, module_defining, modules, notebook_of, notebooks
@@ -290,15 +289,8 @@ def function_of(name, names):
     return place and inspect.unwrap(names[name] if place[0] is names else getattr(*place))
 
 
-def upsample(self, x):
-    """The reference's `Upsample.forward`, whose `super()` would refuse an object of another class."""
-    return self._conv_forward(F.interpolate(x, scale_factor=2, mode="nearest"), self.weight, self.bias)
-
-
 def right_answer(name):
     """The reference's own function for a piece."""
-    if name == "Upsample.forward":
-        return upsample
     owner, attribute = find(name, vars(reference()[pieces()[name].module]))
     return (owner if isinstance(owner, dict) else vars(owner))[attribute]
 

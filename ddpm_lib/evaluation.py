@@ -131,11 +131,12 @@ def evaluate(samples, features=image_features, reference=None):
     to the nearest training image (of at most 500), and `nearest_ratio`, that over the same for test pictures: near 0, it
     memorises. What real images score is under `kernel_distance_real`, `precision_real`, `recall_real` and `nearest_real`.
     """
-    if reference is not None and not (isinstance(reference, (tuple, list)) and len(reference) == 2):
+    garments, shipped = reference is None, features is image_features
+    if not (garments or (isinstance(reference, (tuple, list)) and [torch.is_tensor(x) for x in reference] == [True, True])):
         raise TypeError(f"reference must be None or a pair of sets of real images, got {type(reference).__name__}")
-    shape = (1, 28, 28) if reference is None else tuple(reference[0].shape[1:])
-    pictures, shipped = as_pictures("samples", samples, shape), features is image_features
-    if reference is None and shipped:
+    shape = (1, 28, 28) if garments else tuple(reference[0].shape[1:])
+    pictures = as_pictures("samples", samples, shape)
+    if garments and shipped:
         real, unseen = real_features()
     else:
         real, unseen = (features(as_pictures("reference", images, shape)) for images in reference or real_pictures())
@@ -143,9 +144,9 @@ def evaluate(samples, features=image_features, reference=None):
         raise ValueError(f"samples must be 10 to {len(unseen):,} images, got {len(pictures)}")
     own = classifier_features(pictures) if shipped else features(pictures)
     result = compare_features(own, real, unseen)
-    if reference is not None:
-        return result
-    tests = load_images(split="test", limit=500)[0]
-    nearest, nearest_real = (nearest_training_images(some[:500])[0].median().item() for some in (pictures, tests))
-    result |= {"nearest": nearest, "nearest_real": nearest_real, "nearest_ratio": nearest / nearest_real}
-    return result | {"class_shares": class_shares(own if shipped else classifier_features(pictures))}
+    if garments:
+        tests = load_images(split="test", limit=500)[0]
+        nearest, nearest_real = (nearest_training_images(some[:500])[0].median().item() for some in (pictures, tests))
+        result |= {"nearest": nearest, "nearest_real": nearest_real, "nearest_ratio": nearest / nearest_real}
+        result["class_shares"] = class_shares(own if shipped else classifier_features(pictures))
+    return result

@@ -18,6 +18,7 @@ from torchvision import datasets
 from torchvision.utils import save_image
 
 from ddpm_lib import data
+from ddpm_lib.checkpoint import load_pretrained
 from ddpm_lib.data import FolderDataset, data_folder, load_folder, load_images
 
 RAW = data_folder() / "FashionMNIST" / "raw"
@@ -150,72 +151,53 @@ def test_a_folder_without_pictures_is_refused(tmp_path):
             load_folder(tmp_path, image_size=size)
 
 
-# installed without the clone: the package alone, in another folder
+# where the data is
 
-OFFLINE = """
-import socket
-def refuse(*_):
-    raise OSError("no network in a test")
-socket.socket.connect = refuse
-"""
-TRAIN = """
-from ddpm_lib.data import load_folder
+ALONE = """
+from ddpm_lib.checkpoint import load_pretrained
+from ddpm_lib.data import load_folder, load_images
 from ddpm_lib.schedule import NoiseSchedule, linear_betas
 from ddpm_lib.training import TrainingState, train
 from ddpm_lib.unet import UNet
 
 images, _ = load_folder("mine", 8)
 state = TrainingState(UNet(base_channels=8, channel_multipliers=(1,)), NoiseSchedule(linear_betas(10)), 2, batch_size=2)
-print(len(train(state, images, progress=False).losses))
-"""
-LOAD = """
-from ddpm_lib.checkpoint import load_pretrained
-from ddpm_lib.data import load_images
-
+print(len(train(state, images, progress=False).losses), "steps")
 for load in (load_images, load_pretrained):
     try:
         load()
-    except Exception as error:
-        print(f"{type(error).__name__}: {error}")
+    except FileNotFoundError as error:
+        print(error)
 """
 
 
-@pytest.fixture
-def installed(tmp_path):
-    """Runs code in a Python that has a copy of `ddpm_lib` and no clone around it, and returns what it prints."""
-    shutil.copytree(ROOT / "ddpm_lib", tmp_path / "site" / "ddpm_lib")
-
-    alone = {name: value for name, value in os.environ.items() if name != "DDPM_DATA"}
-    first = f"import sys; sys.path.insert(0, {str(tmp_path / 'site')!r})\n"
-    check = f"import ddpm_lib; assert ddpm_lib.__file__.startswith({str(tmp_path)!r}), ddpm_lib.__file__\n"
-
-    def run(code, **environment):
-        command = [sys.executable, "-I", "-c", first + check + OFFLINE + code]
-        done = subprocess.run(command, cwd=tmp_path, env=alone | environment, capture_output=True, text=True)
-        assert done.returncode == 0, done.stderr
-        return done.stdout
-
-    return run
-
-
-def test_installed_alone_it_imports_and_trains_on_a_folder(installed, tmp_path, garments):
+def test_installed_without_the_clone_it_trains_on_a_folder_and_says_where_it_looked_for_the_data(tmp_path, garments):
+    """A Python that has a copy of the package, and no clone around it."""
     write_garments(tmp_path / "mine", garments)
-    modules = [path.stem for path in (ROOT / "ddpm_lib").glob("[!_]*.py")]
-    imports = "".join(f"import ddpm_lib.{name}\n" for name in modules)
-    assert installed(imports + TRAIN) == "2\n"
+    shutil.copytree(ROOT / "ddpm_lib", tmp_path / "site" / "ddpm_lib")
+    code = f"import sys; sys.path.insert(0, {str(tmp_path / 'site')!r})\n"
+    code += "".join(f"import ddpm_lib.{path.stem}\n" for path in (ROOT / "ddpm_lib").glob("[!_]*.py"))
+    code += f"assert ddpm_lib.__file__.startswith({str(tmp_path)!r}), ddpm_lib.__file__\n" + ALONE
+    command, environment = [sys.executable, "-I", "-c", code], {k: v for k, v in os.environ.items() if k != "DDPM_DATA"}
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    trained, *looked = done.stdout.splitlines()
+    assert trained == "2 steps" and len(looked) == 2
+    for line in looked:
+        assert (
+            line.startswith(f"there is no data folder {tmp_path / 'site' / 'data'}: ") and "DDPM_DATA must name" in line
+        )
 
 
-def test_installed_alone_it_says_where_it_looked_for_the_data(installed, tmp_path):
-    for line in installed(LOAD).splitlines():
-        assert line.startswith(f"FileNotFoundError: there is no data folder {tmp_path / 'site' / 'data'}: ")
-        assert "environment variable DDPM_DATA must name" in line
-
-
-def test_ddpm_data_names_the_folder(installed, tmp_path):
-    found = "from ddpm_lib.data import load_images; print(*load_images(split='test', limit=2)[0].shape)"
-    assert installed(found, DDPM_DATA=str(data_folder())) == "2 1 28 28\n"
-    empty = tmp_path / "empty"
-    empty.mkdir()
-    said = installed(LOAD, DDPM_DATA=str(empty))
-    assert f"RuntimeError: name='fashion-mnist' is not in {empty}" in said and "DDPM_DATA names the folder" in said
-    assert f"FileNotFoundError: path: there is no file {empty}" in said
+def test_ddpm_data_names_the_folder(tmp_path, monkeypatch):
+    clone = data_folder()
+    (tmp_path / "linked").symlink_to(clone)
+    monkeypatch.setenv("DDPM_DATA", str(tmp_path / "linked"))
+    assert data_folder() == tmp_path / "linked" and len(load_images(split="test", limit=2)[0]) == 2
+    monkeypatch.setenv("DDPM_DATA", str(tmp_path))
+    with pytest.raises(
+        RuntimeError, match=f"(?s)^name='fashion-mnist' is not in {tmp_path} .*DDPM_DATA names the folder"
+    ):
+        load_images()
+    with pytest.raises(FileNotFoundError, match=f"^path: there is no file {tmp_path}"):
+        load_pretrained()

@@ -203,6 +203,15 @@ def exact_terms(schedule, variance):
     return (weight**2 * unknown / own + ratio - 1 - ratio.log()) / 2 / math.log(2)
 
 
+def test_the_bound_is_added_up_in_float64_on_the_cpu(known):
+    schedule, oracle, data = known
+
+    def bits(images):
+        return bits_per_dim(oracle, schedule, images, times=3, generator=seeded(), progress=False)["bits"]
+
+    assert bits(data[:5].as_subclass(OnMPS)) == bits(data[:5])
+
+
 @pytest.mark.parametrize("variance", ["beta_tilde", "beta"])
 def test_every_term_of_the_bound_meets_its_closed_form(known, variance):
     schedule, oracle, data = known
