@@ -2,6 +2,7 @@
 
 import inspect
 import math
+from contextlib import contextmanager
 from unittest.mock import patch
 
 import torch
@@ -185,7 +186,7 @@ def trained(lib, step, steps=6, before=lambda state: None):
 
 @piece(
     "train_step",
-    "The loss within mixed_precision(state); clear the old gradients; backward; clip their norm to 1; a FloatingPointError that names the loss or the gradient where it is not finite; set the learning rate; step the optimiser; update the average; count the step; keep and return the loss as a float, mean_over_processes of it.",
+    "The loss within mixed_precision(model, settings['precision']); clear the old gradients; backward; clip their norm to 1; a FloatingPointError that names the loss or the gradient where it is not finite; set the learning rate; step the optimiser; update the average; count the step; keep and return the loss. mean_over_processes of the loss and the norm, stacked, makes floats of both, with one wait for the device.",
     slice(2, None),
 )
 def check_train_step(lib):
@@ -220,6 +221,9 @@ def check_train_step(lib):
     assert length < 1.001, (
         f"the gradient's norm is {length:.3g}, not clipped to 1: clip_grad_norm_ after backward, before the step"
     )
+    with watched_loss(lib) as handed:
+        trained(lib, lib.train_step, 1)
+    assert None not in handed, "new times and noise are drawn: hand those of draw_batch to the loss"
     right, expected = trained(lib, reference)
     state, returned = trained(lib, lib.train_step)
     plain = {
@@ -228,7 +232,6 @@ def check_train_step(lib):
         "the gradient is clipped by value: clip its norm, clip_grad_norm_": "clear backward clip_value rate step",
         "the learning rate is set after the optimiser's step: set it before": "clear backward clip step rate",
         "the last step's rate is multiplied by the factor: multiply settings['learning_rate']": "clear backward clip rate_again step",
-        "new times and noise are drawn: hand those of draw_batch to the loss": "own clear backward clip rate step",
     }
     weights = {mistake: trained(lib, plain_step(lib, order))[0].model.weight for mistake, order in plain.items()}
     assert_close("the weights after six steps", state.model.weight, right.model.weight, weights, 1e-4)
@@ -240,9 +243,23 @@ def check_train_step(lib):
     assert floats == returned, "state.losses must hold the losses that are returned, as floats"
     for what in ("loss", "gradient"):
         check_stop(lib, trained(lib, reference, 1)[0], what)
-    with patch.dict(inspect.unwrap(lib.train_step).__globals__, mean_over_processes=lambda loss: 7.0):
+    sevens = {"mean_over_processes": lambda values: torch.full_like(torch.as_tensor(values), 7.0).tolist()}
+    with patch.dict(inspect.unwrap(lib.train_step).__globals__, sevens):
         _, returned = trained(lib, lib.train_step, 1)
     assert returned == [7.0], "this is the loss of one process among several: keep and return mean_over_processes(loss)"
+
+
+@contextmanager
+def watched_loss(lib):
+    """Collect the times and the noise that train_step hands to the loss; None stands for what it does not hand on."""
+    handed = []
+
+    def loss(model, x_0, schedule, t=None, noise=None, generator=None):
+        handed.extend([t, noise])
+        return lib.reference["loss"].noise_prediction_loss(model, x_0, schedule, t, noise, generator)
+
+    with patch.dict(inspect.unwrap(lib.train_step).__globals__, noise_prediction_loss=loss):
+        yield handed
 
 
 def check_stop(lib, state, what):
@@ -269,8 +286,7 @@ def plain_step(lib, order):
     def step(state, images):
         model, training = state.model.train(), lib.reference["training"]
         x_0, t, noise = training.draw_batch(state, images)
-        own = {"generator": state.generator} if "own" in order else {"t": t, "noise": noise}
-        loss = lib.reference["loss"].noise_prediction_loss(model, x_0, state.schedule, **own)
+        loss = lib.reference["loss"].noise_prediction_loss(model, x_0, state.schedule, t, noise)
         group, factor = state.optimizer.param_groups[0], training.learning_rate_factor(state.step, 20)
         parts = {
             "clear": model.zero_grad,
@@ -283,7 +299,7 @@ def plain_step(lib, order):
             "average": lambda: state.ema.update(model),
         }
         for part in order.split():
-            parts.get(part, int)()
+            parts[part]()
         state.step += 1
         return loss.item()
 
