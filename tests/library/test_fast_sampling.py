@@ -15,6 +15,7 @@ from safetensors.torch import load_file
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from ddpm_lib.checkpoint import load_pretrained
 from ddpm_lib.data import load_images
 from ddpm_lib.fast_sampling import (
     ddim_encode,
@@ -28,7 +29,6 @@ from ddpm_lib.fast_sampling import (
 from ddpm_lib.loss import GaussianMixtureDenoiser, noise_prediction_loss
 from ddpm_lib.sampling import even_times, last_state, predict, predicted_noise, reverse_step, sample, walk
 from ddpm_lib.schedule import NoiseSchedule, cosine_betas, linear_betas
-from ddpm_lib.training import load_pretrained
 from ddpm_lib.unet import UNet
 
 MEANS, STDS, WEIGHTS = (torch.tensor(v, dtype=torch.float64) for v in ([-0.5, 0.6], [0.1, 0.15], [0.3, 0.7]))
