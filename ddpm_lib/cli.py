@@ -82,11 +82,11 @@ def device_name(text):
     return text
 
 
-SAMPLERS = {
+SAMPLERS = {  # each with the steps that it takes where --steps does not say
     "ancestral": (sample, 1000),
     "ddim": (ddim_sample, 50),
     "dpm_solver": (dpm_solver_sample, 20),
-}  # and their steps
+}
 
 
 def add_machine_options(parser):

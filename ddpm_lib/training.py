@@ -6,7 +6,7 @@ import json
 import math
 import shutil
 import signal
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from numbers import Integral
 from pathlib import Path
 
@@ -243,8 +243,8 @@ def train(state, images, path=None, save_every=500, progress=True, after_step=No
     """
     check_training_images(images if torch.is_tensor(images) else images[torch.arange(min(len(images), 8))])
     steps, first = state.settings["steps"], rank_and_world_size()[0] == 0
-    with held_interrupts() as interrupted, image_bar(state, progress and first) as bar:
-        stop, images = False, Prefetched(images, state, workers) if workers else images
+    source, stop = Prefetched(images, state, workers) if workers else nullcontext(images), False
+    with held_interrupts() as interrupted, image_bar(state, progress and first) as bar, source as images:
         while state.step < steps and not stop:
             train_step(state, images)
             recent = state.losses[-100:]
@@ -267,21 +267,28 @@ def ignore_interrupts(_):
 
 
 class Prefetched:
-    """`images` for the steps of a run that are left: `workers` processes read their batches ahead. Indexed step by step, in the run's order."""
+    """`images` for the steps of a run that are left: `workers` processes read their batches ahead. Indexed step by step, in the run's order.
+
+    A context manager, for the workers must be ended.
+    """
 
     def __init__(self, images, state, workers):
         self.count, steps = len(images), range(state.step, state.settings["steps"])
         batches = (draw_indices(state.settings, step, self.count)[0] for step in steps)  # one index of a loader is one batch
-        loader = DataLoader(
-            images, sampler=batches, batch_size=None, num_workers=workers, worker_init_fn=ignore_interrupts
-        )
-        self.loaded = iter(loader)
+        options = dict(sampler=batches, batch_size=None, num_workers=workers, worker_init_fn=ignore_interrupts)
+        self.loaded = iter(DataLoader(images, **options))
 
     def __len__(self):
         return self.count
 
     def __getitem__(self, indices):
         return next(self.loaded)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        del self.loaded  # this ends the workers
 
 
 def best_device():
@@ -293,7 +300,7 @@ def best_device():
 
 def cpu_has_bfloat16():
     """Whether this CPU has instructions for bfloat16 (AVX512_BF16, AMX or Arm's BF16), and torch the library that uses them."""
-    if not hasattr(torch.cpu, "get_capabilities"):  # before torch 2.11
+    if not hasattr(torch.cpu, "get_capabilities"):  # an older torch
         return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
     known = torch.cpu.get_capabilities()
     return torch.backends.mkldnn.is_available() and any(map(known.get, ("avx512_bf16", "amx_bf16", "bf16")))

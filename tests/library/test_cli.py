@@ -5,6 +5,7 @@ import re
 import signal
 import subprocess
 import sys
+import time
 
 import numpy as np
 import pytest
@@ -126,6 +127,25 @@ def test_a_second_run_in_a_folder_is_refused_until_the_first_is_dead(tmp_path, g
     assert resume(tmp_path / "run" / "training.safetensors").step == 10
 
 
+@pytest.mark.skipif(os.name == "nt", reason="on Windows SIGTERM ends a process at once")
+def test_a_run_and_its_workers_that_are_asked_to_end_lose_nothing(tmp_path, garments):
+    """SIGTERM to all processes of a run, as torchrun sends it, or a shared machine that needs the place."""
+    write_garments(tmp_path / "mine", garments)
+    more = {"images": 400_000, "workers": 2, "save-every": 3}
+    command = [sys.executable, "-m", "ddpm_lib", *options_for(tmp_path / "mine", tmp_path / "run", **more)]
+    run = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    while run.poll() is None and not (tmp_path / "run" / "training.previous.safetensors").exists():
+        time.sleep(0.1)
+    os.killpg(run.pid, signal.SIGTERM)
+    try:
+        said = run.communicate(timeout=60)[1]
+    finally:
+        if run.poll() is None:
+            os.killpg(run.pid, signal.SIGKILL)
+    step = resume(tmp_path / "run" / "training.safetensors").step
+    assert run.returncode == 1 and f"stopped after step {step} of 100000\nRun the same command to go on." in said
+
+
 def test_a_run_removes_only_its_own_leftovers(tmp_path, garments):
     run = tmp_path / "run"
     run.mkdir()
@@ -228,7 +248,7 @@ def test_sample_draws_what_the_library_draws(tmp_path, capsys):
     """The shipped model, a grid, single pictures and all pixels: the same pictures, whatever the size of a batch."""
     words = ["-n", "3", "--steps", "4", "--seed", "5", "--precision", "float32"]
     pixels = drawn(tmp_path, "three", *words, "--pngs", str(tmp_path / "each"))
-    assert "sampler dpm_solver, evaluations 4, seed 5, precision float32" in capsys.readouterr().out
+    assert "sampler dpm_solver, evaluations 4, seed 5, computed in float32" in capsys.readouterr().out
     model, schedule = load_pretrained()
     generator = torch.Generator().manual_seed(5)
     images = dpm_solver_sample(model, schedule, (3, 1, 28, 28), steps=4, generator=generator, progress=False)
