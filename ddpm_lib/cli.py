@@ -77,8 +77,7 @@ def device_name(text):
     try:
         torch.empty(0, device=text)
     except (AssertionError, RuntimeError) as error:
-        reason = str(error).splitlines()[0]
-        raise argparse.ArgumentTypeError(f"torch can't use {text!r} here: {reason}") from error
+        raise argparse.ArgumentTypeError(f"torch can't use {text!r} on this machine") from error
     return text
 
 

@@ -201,6 +201,7 @@ def test_a_spoilt_state_ends_the_command_with_advice(tmp_path, garments):
         (["--image-size", "32"], "--image-size, --channels and --workers are for a folder"),
         (["--minutes", "0"], "--minutes: must be positive, got 0"),
         (["--minutes", "nan"], "--minutes: must be positive, got nan"),
+        (["--device", "abacus"], "--device: torch can't use 'abacus' on this machine"),
         (["--images", "many"], "--images: invalid int value: 'many'"),
         (["--batch-size", "-1"], "--batch-size: must be positive, got -1"),
     ],
