@@ -54,7 +54,7 @@ notebooks: setup  ## execute every notebook and store clean outputs
 	$(BIN)/python -m course.execute
 
 train: setup  ## train on the bundled data; goes on where it stopped (ARGS="--minutes 60")
-	$(BIN)/python -m ddpm_lib.training $(ARGS)
+	$(BIN)/python -m ddpm_lib train $(ARGS)
 
 bench: setup  ## measure the speed beside other libraries, about ten minutes (ARGS="--sections training")
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python -c constraints.txt -e '.[dev,bench]' || echo "the other libraries could not be installed: measuring without them"

@@ -26,15 +26,16 @@ import time
 from pathlib import Path
 
 import torch
-from ddpm_lib.checkpoint import load_checkpoint, read_safetensors, save_checkpoint
 from torchvision.utils import save_image
 
 from benchmarks.speed.measure import command, made_on, write_json
 from course.lessons import RESULTS, ROOT
+from ddpm_lib.checkpoint import load_checkpoint, read_safetensors, save_checkpoint
 from ddpm_lib.data import load_folder, load_images
-from ddpm_lib.evaluation import frechet_distance, frechet_floor, image_features, real_features
+from ddpm_lib.evaluation import image_features, real_features
 from ddpm_lib.fast_sampling import ddim_sample
 from ddpm_lib.loss import noise_prediction_loss
+from ddpm_lib.metrics import frechet_distance, frechet_floor
 from ddpm_lib.schedule import NoiseSchedule, cosine_betas, linear_betas
 from ddpm_lib.training import EMA, TrainingState, resume, save_training_state, train
 from ddpm_lib.unet import UNet
@@ -149,13 +150,14 @@ def measure_missing(steps=20, n=1000, seed=0):
         with torch.autocast("cpu", torch.bfloat16, enabled=settings["precision"] == "bfloat16"):
             shapes = [(250, 1, 28, 28)] * (n // 250)
             pictures = [ddim_sample(model, schedule, s, steps, generator=generator, progress=False) for s in shapes]
-        reference, _ = real_features(image_features)
+        reference, unseen = real_features()
         distance = frechet_distance(image_features(torch.cat(pictures)), reference)
+        floor = frechet_floor(n, reference, unseen)
         name, seen, training_seed = path.parent.name.rsplit("-", 2)
         record = dict(run=path.parent.name, variant=name.replace("_", " "), weights=path.stem, pictures=int(seen))
         record |= dict(seed=int(training_seed), seconds=int(notes["seconds"]), threads=int(notes["threads"]))
         record |= dict(final_loss=float(notes["final_loss"]), sampler=f"DDIM, eta 0, {steps} steps", n=n)
-        record |= dict(frechet=distance, floor=frechet_floor(n), ratio=distance / frechet_floor(n), settings=settings)
+        record |= dict(frechet=distance, floor=floor, ratio=distance / floor, settings=settings)
         print(f"{record['run']}, {path.stem}: {record['ratio']:.1f} floors", flush=True)
         records.append(record)
         about = {"command": "python -m benchmarks.07_training ablations --train, then --measure", "machine": made_on()}

@@ -17,13 +17,14 @@ import json
 import time
 
 import torch
-from ddpm_lib.checkpoint import load_pretrained
 
 from benchmarks.speed.measure import checkpoint_digest, made_on, write_json
 from course.lessons import RESULTS
+from ddpm_lib.checkpoint import load_pretrained
 from ddpm_lib.data import data_folder
-from ddpm_lib.evaluation import frechet_distance, frechet_floor, image_features, real_features
+from ddpm_lib.evaluation import image_features, real_features
 from ddpm_lib.fast_sampling import ddim_sample, dpm_solver_sample
+from ddpm_lib.metrics import frechet_distance, frechet_floor
 from ddpm_lib.sampling import sample
 from ddpm_lib.training import best_device
 
@@ -91,9 +92,9 @@ def timed(seconds, n, pictures):
 def measure(model, schedule, settings, n, batch, seed):
     """Draw n pictures in batches and return the record: how long it took, and how good they are."""
     pictures, seconds = draw_in_batches(model, schedule, settings, n, batch, seed)
-    reference, _ = real_features(image_features)
+    reference, unseen = real_features()
     frechet = frechet_distance(image_features(pictures.clamp(-1, 1)), reference)
-    floor = frechet_floor(n)
+    floor = frechet_floor(n, reference, unseen)
     evaluations = settings["steps"]  # every one of these samplers calls the model once a step
     return (
         settings

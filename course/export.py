@@ -16,6 +16,13 @@ from course.lessons import ROOT, description, export_target, exported_cells, not
 PACKAGE = (
     '"""DDPM from scratch: a small diffusion library, exported from the notebooks that build it. See README.md."""\n'
 )
+COMMAND = '''"""`python -m ddpm_lib`: the command line of notebooks/98_command_line.ipynb."""
+
+from ddpm_lib.cli import main
+
+if __name__ == "__main__":  # not where a worker process imports this file again
+    main()
+'''
 
 
 def defined_names(source):
@@ -83,7 +90,7 @@ def module_texts(notebook, ran=()):
 
 def export_all(root=ROOT):
     """The texts of the whole package, by path."""
-    texts = {root / "ddpm_lib" / "__init__.py": PACKAGE}
+    texts = {root / "ddpm_lib" / "__init__.py": PACKAGE, root / "ddpm_lib" / "__main__.py": COMMAND}
     for notebook in notebooks(root):
         texts |= {root / "ddpm_lib" / f"{name}.py": text for name, text in module_texts(notebook).items()}
     return texts

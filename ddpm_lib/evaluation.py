@@ -1,19 +1,16 @@
 # Exported from notebooks/09_evaluation.ipynb: edit the notebook, not this file.
 """How good is it? A Fréchet distance, a kernel distance, precision and recall, nearest neighbours and bits per dimension, each tested before it is trusted."""
 
-import math
 from functools import lru_cache
-from itertools import pairwise
 
 import torch
 from torch import nn
-from tqdm import tqdm
 
+from ddpm_lib.checkpoint import read_safetensors
 from ddpm_lib.data import data_folder, load_images
-from ddpm_lib.forward import check_float, noise_like
+from ddpm_lib.forward import check_float
+from ddpm_lib.metrics import compare_features
 from ddpm_lib.sampling import evaluating
-from ddpm_lib.schedule import per_image
-from ddpm_lib.training import read_safetensors
 
 
 class Classifier(nn.Module):
@@ -61,116 +58,47 @@ def load_classifier(path=None):
 shipped_classifier = lru_cache(maxsize=1)(load_classifier)  # read once a process
 
 
-def as_pictures(name, images):
-    """Float images `(N, 1, 28, 28)` as a file would hold them: clipped to [-1, 1], rounded to 256 greys, on the CPU.
+def as_pictures(name, images, shape=(1, 28, 28)):
+    """Float images `(N, *shape)` as a file would hold them: clipped to [-1, 1], rounded to 256 levels; float32, on the CPU.
 
     Raises TypeError or ValueError, with `name`, for other dtypes and shapes, NaN, and values far outside [-1, 1].
     """
     check_float(name, images)
-    if images.shape[1:] != (1, 28, 28):
-        raise ValueError(f"{name} must have shape (N, 1, 28, 28), got {tuple(images.shape)}")
+    if images.shape[1:] != shape:
+        raise ValueError(f"{name} must have shape (N, {', '.join(map(str, shape))}), got {tuple(images.shape)}")
+    images = images.detach().cpu().float()
     if not torch.isfinite(images).all():
         raise ValueError(f"{name} must be finite, got NaN or infinity in it")
     if images.abs().max() > 10:
         raise ValueError(f"{name} must lie in [-1, 1], got values from {images.min():.3g} to {images.max():.3g}")
-    levels = (images.detach().float().cpu().clamp(-1, 1) + 1) * 127.5
-    return levels.round() / 127.5 - 1
+    return ((images.clamp(-1, 1) + 1) * 127.5).round() / 127.5 - 1
 
 
 @torch.no_grad()
+def classifier_features(pictures, classifier=None):
+    """`image_features` of pictures that `as_pictures` has prepared already."""
+    classifier = shipped_classifier() if classifier is None else classifier
+    with evaluating(classifier):
+        return torch.cat([classifier.features(batch) for batch in pictures.split(500)])
+
+
 def image_features(images, classifier=None):
     """The classifier's 128 features of images `(N, 1, 28, 28)` in [-1, 1]: `(N, 128)`, float32.
 
     The images are clipped and rounded to 256 greys first, as the real ones are. `classifier` is the shipped one if None.
     """
-    classifier = shipped_classifier() if classifier is None else classifier
-    pictures = as_pictures("images", images)
-    with evaluating(classifier):
-        return torch.cat([classifier.features(batch) for batch in pictures.split(500)])
+    return classifier_features(as_pictures("images", images), classifier)
 
 
-@lru_cache(maxsize=2)
-def real_features(features):
-    """`features` `(10000, D)` of the test pictures (the reference), and of the training pictures that the classifier never saw."""
-    return features(load_images(split="test")[0]), features(load_images()[0][CLASSIFIER_TRAINING:])
-
-
-def check_features(**features):
-    """Check two or more sets of features `(N, D)`, N > 1, of one width; return them in float64 on the CPU."""
-    (first, a), *_ = features.items()
-    for name, f in features.items():
-        check_float(name, f)
-        if f.ndim != 2 or len(f) < 2:
-            raise ValueError(f"{name} must have shape (N, D) with N > 1, got {tuple(f.shape)}")
-        if f.shape[1] != a.shape[1]:
-            raise ValueError(f"{name} must have as many columns as {first}, {a.shape[1]}, got {f.shape[1]}")
-        if not torch.isfinite(f).all():
-            raise ValueError(f"{name} must be finite, got NaN or infinity in it")
-    return [f.detach().double().cpu() for f in features.values()]
-
-
-def covariance_root(features):
-    """The symmetric square root of the covariance of `features` `(N, D)`: `(D, D)`."""
-    centred = features - features.mean(0)
-    values, vectors = torch.linalg.eigh(centred.T @ centred / (len(features) - 1))
-    return vectors * values.clamp(min=0).sqrt() @ vectors.T
-
-
-def frechet_distance(features_a, features_b):
-    """The squared Fréchet distance between the Gaussians with the means and covariances of two sets of features.
-
-    `features_a` `(N, D)`, `features_b` `(M, D)`, N and M at least 2. Returns a float, at least 0; computed in float64.
-    """
-    a, b = check_features(features_a=features_a, features_b=features_b)
-    root_a, root_b = covariance_root(a), covariance_root(b)
-    overlap = torch.linalg.svdvals(root_a @ root_b).sum()  # tr (S_a S_b)^(1/2)
-    spread = root_a.square().sum() + root_b.square().sum() - 2 * overlap  # |root|^2 = tr S
-    return max(0.0, ((a.mean(0) - b.mean(0)).square().sum() + spread).item())
-
-
-def kernel_sum(a, b):
-    """The sum of (x . y / D + 1)^3 over all pairs of rows x of `a` and y of `b`, a hundred rows at a time."""
-    return sum(((rows @ b.T / a.shape[1] + 1) ** 3).sum() for rows in a.split(100))
-
-
-def kernel_distance(features_a, features_b):
-    """The kernel distance (KID) of Bińkowski et al. 2018: the squared maximum mean discrepancy with k(x, y) = (x . y / D + 1)^3.
-
-    `features_a` `(N, D)`, `features_b` `(M, D)`. Returns a float; unbiased, so it can be a little below 0.
-    """
-    a, b = check_features(features_a=features_a, features_b=features_b)
-
-    def mean_of_other_pairs(x):  # without the pairs of a row with itself
-        own = ((x.square().sum(1) / x.shape[1] + 1) ** 3).sum()
-        return (kernel_sum(x, x) - own) / (len(x) * (len(x) - 1))
-
-    return (mean_of_other_pairs(a) + mean_of_other_pairs(b) - 2 * kernel_sum(a, b) / (len(a) * len(b))).item()
-
-
-def share_inside(points, manifold, k):
-    """The share of `points` that lie in a ball around a point of `manifold` that reaches to its k-th nearest neighbour."""
-    radii = torch.cat([torch.cdist(rows, manifold).kthvalue(k + 1).values for rows in manifold.split(1000)])
-    inside = [(torch.cdist(rows, manifold) <= radii).any(1) for rows in points.split(1000)]
-    return torch.cat(inside).double().mean().item()
-
-
-def precision_recall(features_samples, features_real, k=3):
-    """Improved precision and recall (Kynkäänniemi et al. 2019): `(precision, recall)`, floats in [0, 1].
-
-    Precision: the share of samples within the real manifold. Recall: the share of real ones within the samples' manifold.
-    Both sets `(N, D)` with N > k; compare only figures that were made with equal N.
-    """
-    samples, real = check_features(features_samples=features_samples, features_real=features_real)
-    if not 1 <= k < min(len(samples), len(real)):
-        raise ValueError(f"k must lie in 1..{min(len(samples), len(real)) - 1}, below both numbers of points, got {k}")
-    return share_inside(samples, real, k), share_inside(real, samples, k)
+def real_pictures():
+    """The test pictures (the reference), and the training pictures that the classifier never saw: `(10000, 1, 28, 28)` each."""
+    return load_images(split="test")[0], load_images()[0][CLASSIFIER_TRAINING:]
 
 
 @lru_cache(maxsize=1)
-def training_matrix():
-    """The 60,000 training pictures as rows, `(60000, 784)`, and half their squared lengths."""
-    rows = load_images()[0].flatten(1)
-    return rows, rows.square().sum(1) / 2
+def real_features():
+    """The shipped classifier's features `(10000, 128)` of both sets of `real_pictures`, computed once a process."""
+    return tuple(classifier_features(pictures) for pictures in real_pictures())
 
 
 def nearest_training_images(images):
@@ -179,166 +107,46 @@ def nearest_training_images(images):
     Returns `(distances, indices)`, `(N,)` each: the root mean square difference of the pixels, and its place in
     `load_images()`. Errors as in `as_pictures`.
     """
-    rows, half_squares = training_matrix()
-    pictures = as_pictures("images", images).flatten(1)
+    pictures, rows = as_pictures("images", images).flatten(1), load_images()[0].flatten(1)  # (N, 784), (60000, 784)
+    half_squares = rows.square().sum(1) / 2
     indices = torch.cat([(half_squares - batch @ rows.T).argmin(1) for batch in pictures.split(50)])
     return (pictures - rows[indices]).square().mean(1).sqrt(), indices
 
 
-def frechet_floor(n, features=image_features):
-    """The Fréchet distance of `n` real pictures, 2 to 10,000 of them, to the reference: what a perfect model would score.
-
-    The mean over as many disjoint draws from the 10,000 unseen pictures as there are, at most 10.
-    """
-    if not 2 <= n <= 10_000:
-        raise ValueError(f"n must lie in 2..10,000, got {n}")
-    reference, unseen = real_features(features)
-    draws = unseen[: n * min(10, len(unseen) // n)].split(n)
-    return sum(frechet_distance(draw, reference) for draw in draws) / len(draws)
-
-
-@lru_cache(maxsize=1)
-def nearest_of_test_pictures():
-    """The median distance of 500 test pictures to their nearest training images."""
-    return nearest_training_images(load_images(split="test", limit=500)[0])[0].median().item()
-
-
-def nearest_report(pictures):
-    """The median distance of at most 500 `pictures` to their nearest training images, beside that of test pictures."""
-    own, real = nearest_training_images(pictures[:500])[0].median().item(), nearest_of_test_pictures()
-    return {"nearest": own, "nearest_real": real, "nearest_ratio": own / real}
-
-
 @torch.no_grad()
-def class_shares(images):
-    """The share of the images `(N, 1, 28, 28)` that the shipped classifier puts into each of the ten classes: a list."""
-    classifier = shipped_classifier()
-    batches = as_pictures("images", images).split(500)
-    labels = torch.cat([classifier(batch).argmax(1) for batch in batches])
+def class_shares(features):
+    """The share of pictures with the `features` `(N, 128)` that the shipped classifier puts into each of the ten classes: a list."""
+    labels = shipped_classifier().head(features).argmax(1)
     return (torch.bincount(labels, minlength=10).double() / len(labels)).tolist()
 
 
-def evaluate(samples, features=image_features):
-    """Measure `samples` `(N, 1, 28, 28)` in [-1, 1], 10 to 10,000 of them, against the test pictures of Fashion-MNIST.
+def evaluate(samples, features=image_features, reference=None):
+    """Measure `samples` `(N, C, H, W)` in [-1, 1], at least 10 of them, against real images.
 
-    `features` is any callable from images `(N, 1, 28, 28)` to float features `(N, D)`. Returns a dict:
-    `n`; `frechet`, the `floor` that n real pictures score, and their `ratio`; `kernel_distance`; `precision` and `recall`
-    (on at most 2,000); `class_shares`, ten shares by the shipped classifier; `nearest`, the median distance to the nearest
-    training image (of at most 500), and `nearest_ratio`, that over the same for test pictures: near 0, it memorises.
-    What real pictures score is under `kernel_distance_real`, `precision_real`, `recall_real` and `nearest_real`.
+    `features` is any callable from images `(N, C, H, W)` to float features `(N, D)`. `reference` is a pair of sets of real
+    images: one to compare the samples with, and one of at least N for the floor. None is Fashion-MNIST: its test pictures,
+    and the training pictures that the shipped classifier never saw, 10,000 each. Returns a dict:
+    `n`; `frechet`, the `floor` that n real images score, and their `ratio`; `kernel_distance`; `precision` and `recall` (on
+    at most 2,000). For Fashion-MNIST also `class_shares`, ten shares by the shipped classifier; `nearest`, the median distance
+    to the nearest training image (of at most 500), and `nearest_ratio`, that over the same for test pictures: near 0, it
+    memorises. What real images score is under `kernel_distance_real`, `precision_real`, `recall_real` and `nearest_real`.
     """
-    pictures = as_pictures("samples", samples)
-    n = len(pictures)
-    if not 10 <= n <= 10_000:
-        raise ValueError(f"samples must be 10 to 10,000 images, got {n}")
-    reference, unseen = real_features(features)
-    own, m = features(pictures), min(n, 2000)
-    frechet, floor = frechet_distance(own, reference), frechet_floor(n, features)
-    result = {"n": n, "frechet": frechet, "floor": floor, "ratio": frechet / floor}
-    for suffix, some in (("", own), ("_real", unseen[:n])):
-        result["kernel_distance" + suffix] = kernel_distance(some, reference)
-        result["precision" + suffix], result["recall" + suffix] = precision_recall(some[:m], reference[:m])
-    return result | nearest_report(pictures) | {"class_shares": class_shares(pictures)}
-
-
-def log_bin_probability(x, mean, spread):
-    """log of the probability that a Gaussian gives to the grey level of `x` (Eq. 13), elementwise, in nats.
-
-    `x` holds levels 2k/255 - 1; `mean` and `spread` (above 0) broadcast with it. The bins are 2/255 wide, and those at
-    -1 and 1 are open to the outside.
-    """
-    low = ((x - 1 / 255 - mean) / spread).masked_fill(x < -1 + 1 / 255, -math.inf)
-    high = ((x + 1 / 255 - mean) / spread).masked_fill(x > 1 - 1 / 255, math.inf)
-    flip = low > 0  # work in the left tail, where the logarithms stay exact
-    low, high = torch.where(flip, -high, low), torch.where(flip, -low, high)
-    larger = torch.special.log_ndtr(high)
-    return larger + torch.log1p(-torch.exp(torch.special.log_ndtr(low) - larger))
-
-
-def kl_gaussians(mean_1, variance_1, mean_2, variance_2):
-    """The Kullback-Leibler divergence of N(mean_1, variance_1) from N(mean_2, variance_2), elementwise, in nats."""
-    ratio = torch.as_tensor(variance_1 / variance_2, dtype=torch.float64)
-    return (ratio - 1 - ratio.log() + (mean_1 - mean_2).square() / variance_2) / 2
-
-
-def time_strata(T, count):
-    """Cut the times 2..T into `count` strata, longer and longer: a list of `count + 1` edges, stratum i is edges[i] <= t < edges[i + 1].
-
-    Raises ValueError unless `count` is an integer in 1..T - 1.
-    """
-    if not isinstance(count, int) or not 1 <= count <= T - 1:
-        raise ValueError(f"times must be None or an integer in 1..T - 1 = {T - 1}, got {count!r}")
-    edges = [2]
-    for left in range(count, 0, -1):
-        growth = ((T + 1) / edges[-1]) ** (1 / left)
-        edges.append(max(edges[-1] + 1, int(edges[-1] * growth + 1e-9)))
-    return edges
-
-
-def step_nats(model, schedule, x_0, t, variance, clip, generator):
-    """One draw of the bound's term of the step from t to t - 1, for every image: `(N,)`, in nats; t is `(N,)`, in 1..T.
-
-    For t > 1 the divergence L_{t-1} (Eq. 5); where all t are 1 the decoder's -log p(x_0 | x_1) (Eq. 13), with variance beta_1.
-    """
-    x_t = schedule.add_noise(x_0, t, noise_like(x_0, generator))
-    guess = schedule.predict_x_0(x_t, t, model(x_t, t))
-    guess = guess.clamp(-1, 1) if clip else guess
-    x_0, x_t, guess = (x.cpu().double() for x in (x_0, x_t, guess))
-    beta = per_image(schedule.betas[t], x_0)
-    if (t == 1).all():
-        return -log_bin_probability(x_0, guess, beta.sqrt()).flatten(1).sum(1)
-    mean, beta_tilde = schedule.posterior(x_0, x_t, t)
-    own = beta_tilde if variance == "beta_tilde" else beta
-    return kl_gaussians(mean, beta_tilde, schedule.posterior(guess, x_t, t)[0], own).flatten(1).sum(1)
-
-
-def check_levels(images):
-    """Raise TypeError or ValueError unless `images` is a float batch `(N, ...)` of the 256 levels 2k/255 - 1."""
-    check_float("images", images)
-    levels = (images.detach().cpu().double() + 1) * 127.5
-    if images.ndim < 2 or not ((levels - levels.round().clamp(0, 255)).abs() < 0.01).all():  # NaN fails too
-        raise ValueError(
-            "images must have shape (N, C, H, W) or (N, D) and hold the 256 grey levels 2k/255 - 1, as `load_images` gives them, "
-            f"got shape {tuple(images.shape)} and values from {images.min():.3g} to {images.max():.3g}"
-        )
-
-
-def prior_nats(schedule, x_0):
-    """L_T for every image: the divergence of q(x_T | x_0) from standard normal noise, `(N,)`, in nats."""
-    end, x_0 = schedule.alpha_bars[-1], x_0.cpu().double()
-    return kl_gaussians(end.sqrt() * x_0, 1 - end, torch.zeros(()), 1.0).flatten(1).sum(1)
-
-
-def drawn_terms(model, schedule, images, variance, clip, edges, generator, progress):
-    """For each stratum of times low <= t < high: (low, high, one draw of its term for every image, `(N,)`, in nats)."""
-    device = "cpu" if generator is None else generator.device
-    with evaluating(model):
-        for low, high in tqdm(list(pairwise(edges)), desc="bits", disable=not progress):
-            t = torch.randint(low, high, (len(images),), generator=generator, device=device).cpu()
-            yield low, high, step_nats(model, schedule, images, t, variance, clip, generator)
-
-
-@torch.no_grad()
-def bits_per_dim(model, schedule, images, variance="beta_tilde", clip=True, times=None, generator=None, progress=True):
-    """The variational bound on -log2 p(images) per number in an image (Eq. 5), term by term, for the sampler of that `variance`.
-
-    `images`: float `(N, C, H, W)` or `(N, D)`, of the 256 levels 2k/255 - 1. Each L_{t-1} is estimated from one draw of x_t
-    an image: at every t (`times=None`), or at one random t from each of `times` strata (`time_strata`); both are unbiased.
-    Returns a dict, in bits per dimension: `bits` (the bound) and its `standard_error` over the images (NaN for one);
-    `prior` (L_T); `decoder` (L_0); `terms` `(T + 1,)` float64, where terms[t] belongs to the step from t to t - 1 (terms[1] is
-    the decoder; within a stratum all are its mean), so that bits = prior + terms.sum(); and `per_image` `(N,)`.
-    """
-    check_levels(images)
-    if variance not in ("beta_tilde", "beta"):
-        raise ValueError(f"variance must be 'beta_tilde' or 'beta', got {variance!r}")
-    edges = [1, *(range(2, schedule.T + 2) if times is None else time_strata(schedule.T, times))]
-    nats_per_bit = math.log(2) * images[0].numel()
-    prior, terms = prior_nats(schedule, images) / nats_per_bit, torch.zeros(schedule.T + 1, dtype=torch.float64)
-    total = prior.clone()
-    for low, high, nats in drawn_terms(model, schedule, images, variance, clip, edges, generator, progress):
-        step = nats / nats_per_bit
-        terms[low:high] = step.mean()
-        total += (high - low) * step
-    error = (total.std() / len(images) ** 0.5).item() if len(images) > 1 else math.nan
-    result = {"bits": total.mean().item(), "standard_error": error, "prior": prior.mean().item()}
-    return result | {"decoder": terms[1].item(), "terms": terms, "per_image": total}
+    garments, shipped = reference is None, features is image_features
+    if not (garments or (isinstance(reference, (tuple, list)) and [torch.is_tensor(x) for x in reference] == [True, True])):
+        raise TypeError(f"reference must be None or a pair of sets of real images, got {type(reference).__name__}")
+    shape = (1, 28, 28) if garments else tuple(reference[0].shape[1:])
+    pictures = as_pictures("samples", samples, shape)
+    if garments and shipped:
+        real, unseen = real_features()
+    else:
+        real, unseen = (features(as_pictures("reference", images, shape)) for images in reference or real_pictures())
+    if not 10 <= len(pictures) <= len(unseen):
+        raise ValueError(f"samples must be 10 to {len(unseen):,} images, got {len(pictures)}")
+    own = classifier_features(pictures) if shipped else features(pictures)
+    result = compare_features(own, real, unseen)
+    if garments:
+        tests = load_images(split="test", limit=500)[0]
+        nearest, nearest_real = (nearest_training_images(some[:500])[0].median().item() for some in (pictures, tests))
+        result |= {"nearest": nearest, "nearest_real": nearest_real, "nearest_ratio": nearest / nearest_real}
+        result["class_shares"] = class_shares(own if shipped else classifier_features(pictures))
+    return result

@@ -1,4 +1,4 @@
-# Exported from notebooks/00_start_here.ipynb: edit the notebook, not this file.
+# Exported from notebooks/99_sliders.ipynb: edit the notebook, not this file.
 """Looking at pictures: a row of images, a captioned figure, and a scrubber that needs no kernel."""
 
 import base64
@@ -15,16 +15,6 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from PIL import Image
-
-
-def show_figure(caption, alt):
-    """Display the current matplotlib figure once, with alternative text for it and a caption below it."""
-    from IPython.display import Markdown, display
-
-    figure = plt.gcf()
-    display(figure, metadata={"image/png": {"alt": alt}})
-    display(Markdown(f"*{caption}*"))
-    plt.close(figure)
 
 
 def to_pixels(images):
@@ -53,6 +43,16 @@ def show_images(images, titles=None):
         if i < len(pixels):
             axis.imshow(pixels[i].squeeze(), cmap="gray", vmin=0, vmax=255)
             axis.set_title("" if titles is None else titles[i], fontsize=8)
+
+
+def show_figure(caption, alt):
+    """Display the current matplotlib figure once, with alternative text for it and a caption below it."""
+    from IPython.display import Markdown, display
+
+    figure = plt.gcf()
+    display(figure, metadata={"image/png": {"alt": alt}})
+    display(Markdown(f"*{caption}*"))
+    plt.close(figure)
 
 
 def plot_frames(draw, values, figsize=(6, 3), dpi=80):

@@ -9,8 +9,8 @@ from PIL import Image, ImageDraw
 from torchvision.utils import make_grid
 
 from course.lessons import ROOT
-from ddpm_lib.sampling import sample_trajectory, trajectory_times
-from ddpm_lib.training import load_pretrained
+from ddpm_lib.checkpoint import load_pretrained
+from ddpm_lib.sampling import even_times, sample_trajectory
 from ddpm_lib.viz import to_pixels
 
 FOLDER = ROOT / "docs"
@@ -45,7 +45,7 @@ def save_movie(path, frames, milliseconds):
 
 def main():
     model, schedule = load_pretrained()
-    times = trajectory_times(schedule.T, 101)
+    times = even_times(schedule.T, 100)
     generator = torch.Generator().manual_seed(4)
     trajectory = sample_trajectory(model, schedule, (24, 1, 28, 28), generator, frames=101)
     shown = [k for k, t in enumerate(times) if t <= 300 or t % 100 == 0]  # most is decided late

@@ -14,9 +14,9 @@ import torch
 from torch.nn import functional as F
 from tqdm import tqdm
 
+from ddpm_lib.checkpoint import write_safetensors
 from ddpm_lib.data import data_folder, load_images
 from ddpm_lib.evaluation import CLASSIFIER_TRAINING, Classifier
-from ddpm_lib.training import write_safetensors
 
 
 def accuracy(classifier, images, labels):

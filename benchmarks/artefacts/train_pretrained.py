@@ -22,19 +22,11 @@ import torch
 
 from benchmarks.speed.measure import command
 from course.lessons import RESULTS, ROOT
+from ddpm_lib.checkpoint import load_checkpoint, save_checkpoint, write_safetensors
 from ddpm_lib.data import data_folder, load_images
 from ddpm_lib.sampling import sample
 from ddpm_lib.schedule import NoiseSchedule, linear_betas
-from ddpm_lib.training import (
-    TrainingState,
-    best_device,
-    choose_precision,
-    load_checkpoint,
-    resume,
-    save_checkpoint,
-    train,
-    write_safetensors,
-)
+from ddpm_lib.training import TrainingState, best_device, best_precision, resume, train
 from ddpm_lib.unet import UNet
 
 RUNS = ROOT / "runs"
@@ -54,7 +46,7 @@ def train_with_snapshots(folder, steps, seed, start_from, learning_rate):
         torch.manual_seed(seed)
         model, schedule = load_checkpoint(start_from) if start_from else (UNet(), NoiseSchedule(linear_betas(1000)))
         model = model.to(best_device()).requires_grad_(True)
-        precision, _ = choose_precision(model, schedule, images, 64)
+        precision = best_precision(best_device())
         state = TrainingState(model, schedule, steps, 64, learning_rate=learning_rate, precision=precision, seed=seed)
     kept, start, first = snapshot_steps(steps), time.perf_counter(), state.step
     log = folder / "sittings.jsonl"
@@ -97,7 +89,7 @@ def sample_snapshots(folder, steps, count=8):
         pictures = []
         for step in snapshot_steps(steps):
             model, schedule = load_checkpoint(folder / f"{kind}-{step:06d}.safetensors")
-            x_0 = sample(model, schedule, (count, 1, 28, 28), torch.Generator().manual_seed(0))
+            x_0 = sample(model, schedule, (count, 1, 28, 28), generator=torch.Generator().manual_seed(0))
             pictures.append(((x_0.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8))
         tensors[kind] = torch.stack(pictures)  # (snapshots, count, 1, 28, 28)
     tensors["steps"] = torch.tensor(snapshot_steps(steps))

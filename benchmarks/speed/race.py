@@ -11,7 +11,6 @@ the extra `bench`; one that is not installed is left out.
 """
 
 import argparse
-import functools
 import json
 import multiprocessing
 import sys
@@ -29,7 +28,7 @@ from ddpm_lib.data import load_images
 from ddpm_lib.fast_sampling import ddim_sample
 from ddpm_lib.sampling import reverse_step, sample, sample_trajectory
 from ddpm_lib.schedule import NoiseSchedule, linear_betas
-from ddpm_lib.training import TrainingState, choose_precision, train_step
+from ddpm_lib.training import TrainingState, best_precision, train_step
 from ddpm_lib.unet import UNet
 
 
@@ -39,16 +38,9 @@ def peak(options):
         yield {"peak": found}
 
 
-@functools.cache
-def chosen_precision(batch, count):
-    """The precision that the library chooses on this machine; asked once, so that all sections speak of the same."""
-    images, _ = load_images(limit=count)
-    return choose_precision(UNet(), NoiseSchedule(linear_betas(1000)), images, batch)[0]
-
-
 def field(options, images):
     """Everyone, in float32 and in the precision that the library chooses."""
-    chosen = chosen_precision(options.batch, options.images)
+    chosen = best_precision("cpu")
     found, missing = peers(images, options.batch, list(dict.fromkeys(["float32", chosen])), options.peers)
     facts = {"chosen_precision": chosen, "missing": missing, "rows": []}
     return found, facts

@@ -52,13 +52,31 @@ def test_time_embedding_is_different_for_different_times():
     assert torch.pdist(out).min() > 0
 
 
+def test_between_two_steps_there_is_time_too():
+    """A float t is read like an integer one, in float32 whatever its own dtype, and 3.5 lies between 3 and 4."""
+    t = torch.tensor([1, 500, 1000])
+    for dtype in (torch.float32, torch.float64):
+        assert torch.equal(sinusoidal_embedding(t.to(dtype), 32), sinusoidal_embedding(t, 32))
+    before, between, after = sinusoidal_embedding(torch.tensor([3, 3.5, 4]), 32)
+    assert max((between - before).norm(), (between - after).norm()) < (after - before).norm()
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16, torch.float16])
+def test_embedding_has_the_dtype_of_its_layers(dtype):
+    """The angles are float32 even then: bfloat16 can't count to 1000."""
+    embedding, t = TimeEmbedding(32, 64), torch.tensor([999, 1000])
+    full = embedding(t)
+    half = embedding.to(dtype)(t)
+    assert half.dtype == dtype and torch.allclose(half.float(), full, atol=0.05)
+
+
 @pytest.mark.parametrize("dim", [0, 2, 7, -4])
 def test_bad_dim_is_refused(dim):
     with pytest.raises(ValueError, match="^dim must be even and at least 4"):
         sinusoidal_embedding(torch.tensor([1]), dim)
 
 
-@pytest.mark.parametrize("t", [torch.tensor([0.5]), torch.tensor([[1]]), 3])
+@pytest.mark.parametrize("t", [torch.tensor([True]), torch.tensor([1j]), torch.tensor([[1]]), 3])
 def test_bad_t_is_refused(t):
-    with pytest.raises(TypeError, match="^t must be an integer tensor of shape"):
+    with pytest.raises(TypeError, match="^t must be an integer or float tensor of shape"):
         sinusoidal_embedding(t, 8)

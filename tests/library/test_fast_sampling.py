@@ -1,27 +1,33 @@
 """DDIM and DPM-Solver++: against Algorithm 2, against exact flows, against diffusers; then encoding, precision and errors."""
 
+import copy
 from itertools import pairwise
+from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from conftest import seeded
 from diffusers import DDIMScheduler, DPMSolverMultistepScheduler
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from safetensors.torch import load_file
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.utils._python_dispatch import TorchDispatchMode
 
+from ddpm_lib.checkpoint import load_pretrained
+from ddpm_lib.data import load_images
 from ddpm_lib.fast_sampling import (
     ddim_encode,
-    ddim_process,
     ddim_sample,
     ddim_step,
-    dpm_solver_process,
     dpm_solver_sample,
     dpm_solver_step,
-    predict,
+    fresh_dpm_solver_step,
     sampling_times,
 )
-from ddpm_lib.loss import GaussianMixtureDenoiser
-from ddpm_lib.sampling import reverse_step, sample
+from ddpm_lib.loss import GaussianMixtureDenoiser, noise_prediction_loss
+from ddpm_lib.sampling import even_times, last_state, predict, predicted_noise, reverse_step, sample, walk
 from ddpm_lib.schedule import NoiseSchedule, cosine_betas, linear_betas
 from ddpm_lib.unet import UNet
 
@@ -77,8 +83,26 @@ def test_eta_1_with_all_steps_is_algorithm_2(clip):
     schedule = NoiseSchedule(linear_betas(60))
     for model, shape in ((mixture(schedule), (50, 1)), (small_unet(), (2, 1, 8, 8))):
         ours = ddim_sample(model, schedule, shape, 60, eta=1.0, generator=seeded(), clip=clip, progress=False)
-        algorithm_2 = sample(model, schedule, shape, seeded(), clip=clip, progress=False)
+        algorithm_2 = sample(model, schedule, shape, generator=seeded(), clip=clip, progress=False)
         assert torch.allclose(ours, algorithm_2, rtol=1e-4, atol=1e-4)
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.sets(st.integers(1, 999), max_size=8), st.integers(0, 99), st.booleans())
+def test_eta_1_is_algorithm_2_for_any_times(between, seed, clip):
+    schedule, model = NoiseSchedule(linear_betas(1000)), their_noise
+    x_T, times = torch.randn(2, 1, 4, 4, generator=seeded(100)), sorted({1000, 0} | between, reverse=True)
+    ours = ddim_sample(model, schedule, x_T.shape, 1, 1.0, seeded(seed), clip, x_T, progress=False, times=times)
+    generator = seeded(seed)
+    algorithm_2 = last_state(
+        walk(lambda x, t, s: reverse_step(model, x, t, schedule, s, generator, clip), x_T, times, progress=False)
+    )
+    assert torch.allclose(ours, algorithm_2, rtol=1e-4, atol=1e-4 * algorithm_2.abs().max().item())
+
+
+def test_even_steps_are_the_same_in_every_sampler(schedule):
+    for steps in (1, 7, 16, 50, 999):
+        assert sampling_times(schedule, steps) == even_times(schedule.T, steps)
 
 
 def test_eta_1_with_fewer_steps_is_algorithm_2_of_the_respaced_schedule(schedule):
@@ -87,7 +111,7 @@ def test_eta_1_with_fewer_steps_is_algorithm_2_of_the_respaced_schedule(schedule
     x = ours = torch.randn(50, 1, generator=seeded())
     toy = mixture(schedule)
     for k in range(20, 0, -1):
-        x = reverse_step(lambda x_t, k: toy(x_t, 50 * k), x, k, respaced, seeded(k), clip=False)
+        x = reverse_step(lambda x_t, k: toy(x_t, 50 * k), x, k, respaced, generator=seeded(k), clip=False)
         ours = ddim_step(toy, ours, 50 * k, 50 * k - 50, schedule, 1.0, seeded(k), clip=False)
     assert torch.allclose(ours, x, atol=1e-4)
 
@@ -108,19 +132,27 @@ def test_one_gaussian_gets_the_variance_of_the_exact_recursion(schedule, eta):
     assert abs(x_0.var() / V - 1) < 5 * (2 / count) ** 0.5
 
 
-def error_at_1(process, steps):
+def euler(model, schedule):
+    """DDIM's step without clipping."""
+    return lambda x_t, t, s: ddim_step(model, x_t, t, s, schedule, clip=False)
+
+
+def second_order(model, schedule):
+    return fresh_dpm_solver_step(model, schedule, clip=False)
+
+
+def error_at_1(make_step, steps):
     """The mean distance from the exact flow after equal steps in log-SNR, before the infinite one into t = 0."""
     alpha_bars = torch.sigmoid(torch.linspace(9, -10, steps, dtype=torch.float64))
     schedule = NoiseSchedule(1 - alpha_bars / torch.cat([torch.ones(1, dtype=torch.float64), alpha_bars[:-1]]))
-    x_T, times = quantiles(schedule.alpha_bars[-1]), list(range(steps, -1, -1))
-    *_, (t, x_1), _ = process(mixture(schedule), schedule, x_T, times, clip=False, progress=False)
-    assert t == 1
+    step = make_step(mixture(schedule), schedule)
+    x_1 = last_state(walk(step, quantiles(schedule.alpha_bars[-1]), range(steps, 0, -1), progress=False))
     return (x_1 - quantiles(schedule.alpha_bars[1])).abs().mean().item()
 
 
-@pytest.mark.parametrize("process, order", [(ddim_process, 1), (dpm_solver_process, 2)])
-def test_order_of_convergence_in_log_snr(process, order):
-    errors = torch.tensor([error_at_1(process, steps) for steps in (80, 160, 320)], dtype=torch.float64)
+@pytest.mark.parametrize("make_step, order", [(euler, 1), (second_order, 2)])
+def test_order_of_convergence_in_log_snr(make_step, order):
+    errors = torch.tensor([error_at_1(make_step, steps) for steps in (80, 160, 320)], dtype=torch.float64)
     assert ((errors[:-1] / errors[1:]).log2() - order).abs().max() < 0.25
 
 
@@ -160,7 +192,7 @@ def test_ddim_parity_with_diffusers(schedule, eta, clip):
     for index in peer.timesteps.tolist():
         noise = their_noise(x, index + 1)
         x = peer.step(noise, index, x, eta=eta, use_clipped_model_output=clip, generator=generator).prev_sample
-    ours = ddim_sample(their_noise, schedule, x.shape, 50, eta, seeded(1), clip, progress=False, x_T=x_T)
+    ours = ddim_sample(their_noise, schedule, x.shape, 50, eta, seeded(1), clip, x_T, progress=False)
     assert torch.allclose(ours, x, rtol=1e-4, atol=1e-4 * x.abs().max().item())
 
 
@@ -184,8 +216,8 @@ def test_first_order_step_is_ddim_and_the_last_step_is_first_order(schedule, gar
     for clip in (True, False):
         first, own = dpm_solver_step(their_noise, x_t, 500, 400, schedule, clip=clip)
         assert torch.allclose(first, ddim_step(their_noise, x_t, 500, 400, schedule, clip=clip), atol=1e-4)
-        assert own[0].tolist() == [500] * len(x_t)
-        previous = (torch.full((len(x_t),), 600), torch.zeros_like(x_t))
+        assert own[0] == 500
+        previous = (600, torch.zeros_like(x_t))
         last, (_, x_0) = dpm_solver_step(their_noise, x_t, 500, 0, schedule, previous, clip)
         assert torch.equal(last, x_0)
         second, _ = dpm_solver_step(their_noise, x_t, 500, 400, schedule, previous, clip)
@@ -249,18 +281,109 @@ def test_autocast_leaves_the_state_in_float32(sampler):
     assert 0 < (half - full).abs().mean() < 0.05
 
 
-@pytest.mark.parametrize("process", [ddim_process, dpm_solver_process])
-def test_processes_hold_one_state_and_leave_the_model_as_it_was(schedule, process):
-    class Watch(torch.nn.Module):
-        def forward(self, x_t, t):
-            assert not self.training
-            return 0.5 * x_t
+@pytest.mark.parametrize("sampler", SAMPLERS)
+def test_explicit_times_are_walked(schedule, sampler):
+    times = [1000, 731, 20, 3, 0]
+    seen = []
+    sampler(lambda x, t: seen.append(int(t[0])) or 0 * x, schedule, (2, 3), progress=False, times=times)
+    assert seen == times[:-1]
+    one, two = (sampler(their_noise, schedule, (2, 1, 4, 4), 8, generator=seeded(), progress=False, times=t)
+                for t in (None, sampling_times(schedule, 8)))  # fmt: skip
+    assert torch.equal(one, two)
+    for wrong in ([1000, 500], [0], [1000, 500, 500, 0], [0, 500, 1000], [1001, 0]):
+        with pytest.raises(ValueError, match="^times must"):
+            sampler(their_noise, schedule, (2, 1, 4, 4), progress=False, times=wrong)
 
-    model, x_T = Watch().train(), torch.randn(2, 3, generator=seeded())
-    states = process(model, schedule, x_T, sampling_times(schedule, 7), progress=False)
-    assert next(states) == (1000, x_T)
-    assert [t for t, _ in states] == sampling_times(schedule, 7)[1:]
-    assert model.training
+
+@pytest.mark.parametrize("sampler", SAMPLERS)
+def test_numpys_integers_are_integers(schedule, sampler):
+    one, two = (
+        sampler(their_noise, schedule, (1, 1, 2, 2), n, generator=seeded(), progress=False) for n in (5, np.int64(5))
+    )
+    assert torch.equal(one, two)
+
+
+def test_a_second_walk_does_not_remember_the_first(schedule):
+    """Even with one and the same step, and after a walk that was dropped; within a walk it does remember."""
+    toy, times, x_T = mixture(schedule), [1000, 600, 300, 0], quantiles(schedule.alpha_bars[-1])
+    step = second_order(toy, schedule)
+    first = [x for _, x in walk(step, x_T, times, progress=False)]
+    dropped = walk(step, -x_T, times, progress=False)
+    next(dropped), next(dropped)
+    assert all(torch.equal(x, y) for x, (_, y) in zip(first, walk(step, x_T, times, progress=False), strict=True))
+    of_first_order = [x for _, x in walk(euler(toy, schedule), x_T, times, progress=False)]
+    assert torch.allclose(first[1], of_first_order[1]) and not torch.allclose(first[2], of_first_order[2], atol=1e-3)
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
+@pytest.mark.parametrize("sampler", SAMPLERS)
+def test_sampling_follows_the_models_dtype(sampler, dtype):
+    model, schedule = small_unet(), NoiseSchedule(linear_betas(100))
+    full = sampler(model, schedule, (2, 1, 8, 8), 5, generator=seeded(), progress=False)
+    rough = sampler(copy.deepcopy(model).to(dtype), schedule, (2, 1, 8, 8), 5, generator=seeded(), progress=False)
+    assert rough.dtype == dtype and (rough.float() - full).abs().mean() < 0.05
+
+
+class NeverWaits(TorchDispatchMode):
+    """Fail where a value is read from a tensor, or a tensor comes from the GPU to the CPU: both wait for the device."""
+
+    def __torch_dispatch__(self, function, types, arguments=(), named=None):
+        assert function is not torch.ops.aten._local_scalar_dense.default, "a value was read"
+        result = function(*arguments, **(named or {}))
+        came = [value for value in arguments if torch.is_tensor(value) and value.device.type == "cuda"]
+        assert not (came and torch.is_tensor(result) and result.device.type == "cpu"), "a tensor came to the CPU"
+        return result
+
+
+def test_no_step_and_no_loss_waits_for_the_device(schedule):
+    """On a GPU that exists in name only: shapes, dtypes and devices are followed, and no number is computed."""
+    with FakeTensorMode(allow_non_fake_inputs=True):
+        with torch.device("cuda"):
+            model, x_t = small_unet(), torch.empty(3, 1, 8, 8)
+        solver = fresh_dpm_solver_step(model, schedule)
+        with NeverWaits():
+            steps = [
+                reverse_step(model, x_t, 500, schedule, 300),
+                reverse_step(model, x_t, 500, schedule, variance="beta"),
+                ddim_step(model, x_t, 500, 300, schedule, eta=0.5),
+                solver(solver(x_t, 500, 300), 300, 200),
+                schedule.add_noise(x_t, 500, predicted_noise(model, x_t, 500)),  # what ddim_encode does
+            ]
+            assert all(x_s.shape == x_t.shape and x_s.device == x_t.device for x_s in steps)
+            assert noise_prediction_loss(model, x_t, schedule).device == x_t.device
+            for wait in (lambda: x_t.sum().item(), lambda: x_t.cpu(), lambda: bool((x_t > 0).all())):
+                with pytest.raises(AssertionError):  # the mode can fail
+                    wait()
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+@pytest.mark.parametrize("who", ["oracle", "shipped"])
+def test_a_seed_gives_the_pictures_it_always_gave(schedule, who, seed):
+    """Stored before the samplers were rewritten: made by the commit that the file names. All T steps, on one thread."""
+    garments = load_images(limit=12)[0]
+    exact = GaussianMixtureDenoiser(garments.flatten(1), [0.05] * 12, [1.0] * 12, schedule)
+    oracle = lambda x_t, t: exact(x_t.flatten(1), t).reshape(x_t.shape)  # noqa: E731
+    model, shape = (oracle, (2, 1, 28, 28)) if who == "oracle" else (load_pretrained()[0], (1, 1, 16, 16))
+    ddim_steps, solver_steps = (1000, 1000) if who == "oracle" else (50, 20)
+
+    def run(sampler, **options):
+        return sampler(model, schedule, shape, generator=seeded(seed), progress=False, **options)
+
+    found = {
+        "ancestral.beta_tilde": run(sample),
+        "ddim.eta_0": run(ddim_sample, steps=ddim_steps),
+        "ddim.eta_1": run(ddim_sample, steps=ddim_steps, eta=1.0),
+        "dpm_solver": run(dpm_solver_sample, steps=solver_steps),
+    }
+    if who == "oracle":
+        found["ancestral.beta"] = run(sample, variance="beta")
+    else:
+        found["ddim_encode"] = ddim_encode(model, schedule, garments[seed : seed + 1], 20, progress=False)
+    stored = load_file(Path(__file__).with_name("reference_pictures.safetensors"))
+    stored = {name: x for name, x in stored.items() if name.startswith(who) and name.endswith(str(seed))}
+    assert {f"{who}.{name}.{seed}" for name in found} == set(stored)
+    for name, x in found.items():
+        assert torch.allclose(x, stored[f"{who}.{name}.{seed}"], atol=1e-4), name
 
 
 def test_steps_take_each_image_at_its_own_time(schedule, garments):
@@ -272,7 +395,7 @@ def test_steps_take_each_image_at_its_own_time(schedule, garments):
     for k in range(3):
         one = slice(k, k + 1)
         assert torch.allclose(ddim[one], ddim_step(their_noise, x_t[one], int(t[k]), int(s[k]), schedule), atol=1e-5)
-        alone, _ = dpm_solver_step(their_noise, x_t[one], int(t[k]), int(s[k]), schedule, (r[one], earlier[one]))
+        alone, _ = dpm_solver_step(their_noise, x_t[one], int(t[k]), int(s[k]), schedule, (int(r[k]), earlier[one]))
         assert torch.allclose(solver[one], alone, atol=1e-5)
 
 
@@ -290,7 +413,7 @@ def test_bad_input_is_refused(schedule, garments):
 
     for sampler in SAMPLERS:
         for steps in (0, -1, 1001):
-            with pytest.raises(ValueError, match=r"^steps must lie in 1\.\.T = 1000"):
+            with pytest.raises(ValueError, match=r"^steps must lie in 1\.\.1000"):
                 sampler(model, schedule, (1, 2), steps, progress=False)
         for steps in (2.0, True, "10"):
             with pytest.raises(TypeError, match="^steps must be an integer"):

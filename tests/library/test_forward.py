@@ -4,7 +4,7 @@ import pytest
 import torch
 from conftest import seeded
 
-from ddpm_lib.forward import noise_chain, noise_step
+from ddpm_lib.forward import noise_chain, noise_like, noise_step
 from ddpm_lib.schedule import NoiseSchedule, linear_betas
 
 
@@ -45,6 +45,12 @@ def test_same_seed_same_chain(garments):
     assert not torch.equal(one, noise_chain(garments[:2], linear_betas(5), seeded(4)))
 
 
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16, torch.float16])
+def test_a_seed_gives_one_noise_in_every_dtype(dtype):
+    noise = noise_like(torch.zeros(3, 5), seeded())
+    assert torch.equal(noise_like(torch.zeros(3, 5, dtype=dtype), seeded()), noise.to(dtype))
+
+
 @pytest.mark.parametrize("beta", [0, 1, -0.1, 1.5, float("nan")])
 def test_beta_outside_0_1_is_refused(beta):
     with pytest.raises(ValueError, match=r"^beta must lie in \(0, 1\)"):
@@ -58,3 +64,6 @@ def test_bad_tensors_are_refused():
         noise_chain(torch.zeros(0, 1), [0.1])
     with pytest.raises(ValueError, match=r"^betas must have shape \(T,\)"):
         noise_chain(torch.zeros(2, 1), [[0.1]])
+    for betas in (None, "b", ["b"]):
+        with pytest.raises(TypeError, match=r"^betas must be numbers of shape \(T,\), got"):
+            noise_chain(torch.zeros(2, 1), betas)

@@ -1,10 +1,12 @@
 """The loss, and the exact denoiser that says how low it can go."""
 
+import warnings
+
 import pytest
 import torch
 from conftest import seeded
 
-from ddpm_lib.loss import GaussianMixtureDenoiser, noise_prediction_loss
+from ddpm_lib.loss import GaussianMixtureDenoiser, check_training_images, noise_prediction_loss
 
 
 def test_a_perfect_guess_has_loss_zero(schedule, garments):
@@ -95,13 +97,23 @@ def test_bad_mixtures_are_refused(schedule, change, word):
         GaussianMixtureDenoiser(**MIXTURE | change, schedule=schedule)
 
 
-@pytest.mark.parametrize(
-    "spoil",
-    [lambda x: (x + 1) * 127.5, lambda x: x * 1.5, lambda x: x.where(x < 0, torch.nan), lambda x: x * torch.inf],
-)
-def test_images_outside_the_range_are_refused(schedule, garments, spoil):
-    with pytest.raises(ValueError, match="^x_0 must"):
-        noise_prediction_loss(lambda x_t, t: x_t, spoil(garments), schedule)
+def test_data_is_checked_once_before_training(garments):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        check_training_images(garments)
+        check_training_images(3 * torch.randn(50, 2, generator=seeded()))  # points may lie anywhere
+    for spoilt in (garments.where(garments < 0, torch.nan), garments * torch.inf):
+        with pytest.raises(ValueError, match="^images must be finite"):
+            check_training_images(spoilt)
+    for unmapped in ((garments + 1) * 127.5, garments * 1.5):
+        with pytest.warns(UserWarning, match=r"^images lie in .* not in \[-1, 1\].*clip=False"):
+            check_training_images(unmapped)
+
+
+def test_standardised_data_can_be_trained_on(schedule, garments):
+    """The loss leaves the values of x_0 to check_training_images."""
+    noise = torch.randn(garments.shape, generator=seeded())
+    assert noise_prediction_loss(lambda x_t, t: noise, 4 * garments, schedule, noise=noise) == 0
 
 
 def test_other_bad_input_is_refused(schedule, garments):
@@ -118,3 +130,6 @@ def test_other_bad_input_is_refused(schedule, garments):
         loss(garments, t=torch.rand(64))
     with pytest.raises(ValueError, match="^noise must have the shape of x_0"):
         loss(garments, noise=torch.zeros(64, 1, 28, 27))
+    for t in (1001, torch.full((64,), 1001), torch.ones(63, dtype=torch.int64)):
+        with pytest.raises(ValueError, match="^t must"):
+            loss(garments, t=t)

@@ -1,36 +1,31 @@
 """Training: it learns, it averages, and it survives anything without losing a bit."""
 
-import json
 import os
-import pickle
-import re
 import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
-from conftest import CLONE, ROOT, seeded
-from matplotlib import cbook
-from PIL import Image
+from conftest import ROOT, seeded
 from torch.nn import functional as F
-from torchvision.utils import save_image
+from torch.overrides import TorchFunctionMode
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from ddpm_lib import training
-from ddpm_lib.sampling import sample
-from ddpm_lib.schedule import NoiseSchedule, cosine_betas, linear_betas
+from ddpm_lib.checkpoint import read_safetensors, write_safetensors
+from ddpm_lib.schedule import NoiseSchedule, linear_betas
 from ddpm_lib.training import (
     EMA,
-    ShortChain,
     TrainingState,
+    best_precision,
     draw_batch,
-    draw_quickly,
-    load_checkpoint,
-    load_folder,
-    load_pretrained,
+    draw_indices,
+    on_device,
     resume,
-    save_checkpoint,
     save_training_state,
     stratified_times,
     train,
@@ -42,11 +37,11 @@ from ddpm_lib.unet import UNet
 def new_state(steps=6, seed=0, **settings):
     torch.manual_seed(seed)
     model = UNet(base_channels=8, channel_multipliers=(1, 2))
-    return TrainingState(model, NoiseSchedule(linear_betas(1000)), steps, **{"batch_size": 8} | settings)
+    return TrainingState(model, NoiseSchedule(linear_betas(1000)), steps, **{"batch_size": 8, "seed": seed} | settings)
 
 
 def same(one, two):
-    """Whether two runs hold the same bits: weights, average, optimiser, generator, losses."""
+    """Whether two runs hold the same bits: weights, average, optimiser, losses."""
     pairs = [(one.model.state_dict(), two.model.state_dict()), (one.ema.model.state_dict(), two.ema.model.state_dict())]
     moments = [
         [v for p in state.model.parameters() for _, v in sorted(state.optimizer.state[p].items())]
@@ -55,7 +50,6 @@ def same(one, two):
     return (
         all(torch.equal(a[name], b[name]) for a, b in pairs for name in a)
         and all(map(torch.equal, *moments))
-        and torch.equal(one.generator.get_state(), two.generator.get_state())
         and (one.step, one.losses, one.ema.updates) == (two.step, two.losses, two.ema.updates)
     )
 
@@ -111,9 +105,47 @@ def test_resumed_run_continues_to_the_bit(tmp_path, garments, precision, stop):
     assert same(straight, resumed)
 
 
+def test_what_a_step_draws_follows_from_the_seed_and_the_step_alone(garments):
+    """Whoever jumps to step 5 draws what step 5 of the whole run draws; another step or seed draws something else."""
+    walked, jumped = new_state(), new_state()
+    for _ in range(5):
+        train_step(walked, garments)
+    jumped.step = 5
+    assert all(map(torch.equal, draw_batch(walked, garments), draw_batch(jumped, garments)))
+    drawn = {tuple(draw_indices({"seed": s, "batch_size": 8}, k, 1000)[0].tolist()) for s in (0, 1) for k in range(50)}
+    assert len(drawn) == 100
+
+
+class OnDisk:
+    """Pictures that are read when they are asked for, by whatever process asks."""
+
+    def __init__(self, images):
+        self.images, self.read = images, 0
+
+    def __len__(self):
+        return len(self.images)
+
+    def __getitem__(self, indices):
+        self.read += len(indices)
+        return self.images[indices].clone()
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_pictures_that_are_read_ahead_give_the_same_run(tmp_path, garments, workers):
+    """Also where the run is stopped and goes on with other workers; the main process of a run with workers reads almost nothing."""
+    straight, pictures = train(new_state(), garments, progress=False), OnDisk(garments)
+    assert same(train(new_state(), pictures, progress=False, workers=workers), straight)
+    assert workers == 0 or pictures.read <= 8
+    halved = new_state()
+    for _ in range(2):
+        train_step(halved, pictures)
+    save_training_state(tmp_path / "run.safetensors", halved)
+    assert same(train(resume(tmp_path / "run.safetensors"), pictures, progress=False, workers=workers), straight)
+
+
 CHILD = """
 import sys, torch
-sys.path.insert(0, {root!r}); sys.path.insert(0, {tests!r})
+sys.path[:0] = {paths!r}
 from test_training import new_state, resume, train
 from ddpm_lib.data import load_images
 from pathlib import Path
@@ -126,7 +158,8 @@ print("done", flush=True)
 
 
 def start_child(path):
-    code = CHILD.format(root=str(ROOT), tests=str(CLONE / "tests" / "library"))
+    here = Path(__file__).parent
+    code = CHILD.format(paths=[str(ROOT), str(here), str(here.parent)])
     child = subprocess.Popen([sys.executable, "-c", code, str(path)], stdout=subprocess.PIPE, text=True)
     assert child.stdout.readline() == "started\n"
     return child
@@ -148,33 +181,22 @@ def test_killed_runs_lose_nothing(tmp_path, garments):
     assert same(resume(path), train(new_state(steps=40), garments, progress=False))
 
 
-@pytest.mark.skipif(os.name == "nt", reason="SIGINT cannot be sent to a child on Windows")
-def test_ctrl_c_saves_and_stops_between_two_steps(tmp_path, garments):
+@pytest.mark.skipif(os.name == "nt", reason="on Windows these signals end a process at once")
+@pytest.mark.parametrize("kind", [signal.SIGINT, signal.SIGTERM])
+def test_ctrl_c_and_sigterm_save_and_stop_between_two_steps(tmp_path, garments, kind):
+    handler = signal.getsignal(kind)
     path = tmp_path / "run.safetensors"
     state = new_state(steps=30)
 
     def press(state):
         if state.step == 7:
-            os.kill(os.getpid(), signal.SIGINT)
+            os.kill(os.getpid(), kind)
 
     with pytest.raises(KeyboardInterrupt):
         train(state, garments, path, progress=False, after_step=press)
     assert state.step < 30 and same(resume(path), state)
     assert same(train(resume(path), garments, progress=False), train(new_state(steps=30), garments, progress=False))
-
-
-def test_failed_write_keeps_the_last_good_file(tmp_path, monkeypatch):
-    path, state = tmp_path / "run.safetensors", new_state()
-    save_training_state(path, state)
-    before = path.read_bytes()
-
-    def full(*_):
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(OSError, match="No space left"):
-        save_training_state(path, state)
-    assert path.read_bytes() == before and list(tmp_path.iterdir()) == [path]
+    assert signal.getsignal(kind) is handler
 
 
 def test_the_state_before_the_last_is_kept_too(tmp_path, garments):
@@ -183,17 +205,27 @@ def test_the_state_before_the_last_is_kept_too(tmp_path, garments):
     assert resume(path).step == 5 and resume(training.previous(path)).step == 4
 
 
-def test_the_times_and_the_noise_of_a_batch_do_not_depend_on_the_number_of_processes(garments, monkeypatch):
-    """Two processes draw what one draws, each its half, and leave the generator in the same state."""
-    whole, halves, generators = draw_batch(new_state(), garments), [], []
+def test_a_state_of_the_old_order_is_refused(tmp_path):
+    """Before, batches came from one running generator; such a run could not go on to the same bits."""
+    path = tmp_path / "run.safetensors"
+    save_training_state(path, new_state())
+    tensors, about = read_safetensors(path, "training state")
+    del about["version"]
+    write_safetensors(path, tensors, about)
+    with pytest.raises(ValueError, match="^path: .*run.safetensors is a run of another version .*begin again"):
+        resume(path)
+
+
+def test_a_batch_does_not_depend_on_the_number_of_processes(garments, monkeypatch):
+    """Two processes draw what one draws, and each reads only its half of the pictures."""
+    whole, halves = draw_batch(new_state(), garments), []
     for rank in (0, 1):
-        state = new_state()
-        monkeypatch.setattr(training, "place", lambda rank=rank: (rank, 2))
-        halves.append(draw_batch(state, garments))
+        state, pictures = new_state(), OnDisk(garments)  # made alone: it would ask for the other process
+        monkeypatch.setattr(training, "rank_and_world_size", lambda rank=rank: (rank, 2))
+        halves.append(draw_batch(state, pictures))
         monkeypatch.undo()
-        generators.append(state.generator.get_state())
+        assert pictures.read == 4
     assert all(torch.equal(torch.cat(parts), all_of_it) for *parts, all_of_it in zip(*halves, whole, strict=True))
-    assert torch.equal(*generators)
 
 
 @pytest.mark.parametrize(("count", "T"), [(32, 1000), (7, 100), (64, 10)])
@@ -209,42 +241,92 @@ def test_stratified_times_are_uniform_and_spread_over_each_batch(count, T):
 
 
 def test_a_batch_that_does_not_split_evenly_is_refused(monkeypatch):
-    monkeypatch.setattr(training, "place", lambda: (0, 3))
+    monkeypatch.setattr(training, "rank_and_world_size", lambda: (0, 3))
     with pytest.raises(ValueError, match="^batch_size must be a multiple of the number of processes, 3, got 8"):
         new_state()
 
 
-def test_short_chain_keeps_the_noise_of_the_times_that_it_keeps(schedule):
-    chain = ShortChain(lambda x_t, t: t, schedule, 50)
-    assert chain.times[0] == 0 and chain.times[-1] == schedule.T and chain.schedule.T == 50
-    assert torch.allclose(chain.schedule.alpha_bars, schedule.alpha_bars[chain.times], rtol=1e-12)
-    assert chain(None, torch.tensor([1, 50])).tolist() == [20, 1000]
+def test_the_mean_over_processes_needs_no_float64(monkeypatch):
+    """Apple's GPUs have none. Here the other of two processes has the same numbers."""
+    sent = []
+    monkeypatch.setattr(training, "rank_and_world_size", lambda: (0, 2))
+    monkeypatch.setattr(training.dist, "get_backend", lambda: "gloo")
+    monkeypatch.setattr(training.dist, "all_reduce", lambda values: sent.append(values.mul_(2).dtype))
+    assert training.mean_over_processes(True) == 1 and training.mean_over_processes(0.25) == 0.25
+    assert training.mean_over_processes(torch.tensor([1.0, 3.0], dtype=torch.float64)) == [1, 3]
+    assert set(sent) == {torch.float32}
 
 
-def test_short_chain_of_all_times_is_algorithm_2():
-    model, schedule = new_state().model, NoiseSchedule(linear_betas(30))
-    torch.nn.init.normal_(model.head[-1].weight, std=0.1)
-    chain = ShortChain(model, schedule, 30)
-    short = sample(chain, chain.schedule, (2, 1, 8, 8), seeded(), progress=False)
-    assert torch.allclose(short, sample(model, schedule, (2, 1, 8, 8), seeded(), progress=False), atol=1e-4)
+class Reads(TorchFunctionMode):
+    """Counts what brings values of float tensors from their device into Python: each is a wait for the device."""
+
+    def __init__(self):
+        self.count, self.inside = 0, Dispatched(self)
+
+    def __torch_function__(self, function, types, args=(), kwargs=None):
+        self.count += (
+            function in (torch.Tensor.tolist, torch.Tensor.cpu, torch.Tensor.numpy) and args[0].is_floating_point()
+        )
+        with self.inside:
+            return function(*args, **(kwargs or {}))
+
+
+class Dispatched(TorchDispatchMode):
+    """Counts single values that are read, whoever asks for them (`.item()`, `if`, `float(...)`)."""
+
+    def __init__(self, reads):
+        super().__init__()
+        self.reads = reads
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        self.reads.count += function is torch.ops.aten._local_scalar_dense.default and args[0].is_floating_point()
+        return function(*args, **(kwargs or {}))
+
+
+def test_a_step_waits_for_the_device_once(garments):
+    """Loss and gradient norm come in one read. (The times are integers, and live on the CPU.)"""
+    state = new_state()
+    with Reads() as reads:
+        train_step(state, garments)
+        assert reads.count == 1
+        state.losses.append(garments.sum().item())  # the counter counts
+        assert reads.count == 2
+
+
+@pytest.mark.parametrize(
+    ("device", "last"), [("cuda", True), ("cuda:1", True), (torch.device("cuda"), True), ("cpu", False)]
+)
+def test_a_model_on_a_gpu_has_its_channels_last(device, last):
+    """However the GPU is named."""
+
+    class Moved(torch.nn.Conv2d):
+        def to(self, *where, **how):
+            asked.append(how.get("memory_format"))
+            return self
+
+    asked = []
+    on_device(Moved(1, 1, 3), device)
+    assert (torch.channels_last in asked) == last
+
+
+def test_the_precision_is_asked_of_the_processor(monkeypatch):
+    """No stopwatch: a run must follow from its seed, however busy the machine is."""
+    for has, precision in ((True, "bfloat16"), (False, "float32")):
+        monkeypatch.setattr(training, "cpu_has_bfloat16", lambda has=has: has)
+        monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation, has=has: has)
+        assert best_precision("cpu") == best_precision(torch.device("cuda:1")) == precision
+    assert best_precision("mps") == "float32"
+    monkeypatch.undo()
+    assert training.cpu_has_bfloat16() in (True, False)
 
 
 def test_looking_does_not_change_the_run(garments):
     def look(state):
-        pictures.append(draw_quickly(state, (1, 1, 8, 8), steps=3))
+        torch.randn(7), state.ema.model(garments[:1], 5)
 
-    pictures = []
     assert same(
         train(new_state(), garments, progress=False, after_step=look), train(new_state(), garments, progress=False)
     )
-    assert torch.equal(draw_quickly(new_state(), (1, 1, 8, 8), 3), draw_quickly(new_state(), (1, 1, 8, 8), 3))
-    assert len(pictures) == 6 and pictures[0].abs().max() <= 1
-
-
-@pytest.mark.parametrize("steps", [10, 170, 1300, 100_000])
-def test_looks_are_few_and_cheap(steps):
-    every = training.steps_between_looks(steps, 64)
-    assert steps // every <= 5 and 16 * 50 / (3 * 64 * every) <= 0.05
 
 
 def test_nan_loss_stops_before_it_spoils_the_weights(garments):
@@ -264,277 +346,28 @@ def test_infinite_gradient_stops_before_it_spoils_the_weights(garments):
     assert all(torch.isfinite(p).all() for p in state.model.parameters()) and state.step == 0
 
 
-@pytest.mark.parametrize("settings", [{"steps": 0}, {"steps": 2.5}, {"batch_size": 0}, {"precision": "float16"}])
+@pytest.mark.parametrize(
+    "settings",
+    [{"steps": 0}, {"steps": 2.5}, {"batch_size": 0}, {"batch_size": True}, {"precision": "float16"}, {"seed": -1}],
+)
 def test_bad_training_settings_are_named(settings):
-    with pytest.raises(ValueError, match=f"{next(iter(settings))}"):
+    with pytest.raises(ValueError, match=f"^{next(iter(settings))} must"):
         new_state(**settings)
 
 
-@pytest.mark.parametrize("make", [linear_betas, cosine_betas])
-def test_checkpoint_brings_back_model_and_schedule(tmp_path, make):
-    torch.manual_seed(0)
-    model, schedule = UNet(image_channels=3, base_channels=8, channel_multipliers=(1, 2)), NoiseSchedule(make(50))
-    torch.nn.init.normal_(model.head[-1].weight)
-    save_checkpoint(tmp_path / "a" / "model.safetensors", model, schedule, {"made by": "a test"})
-    loaded, loaded_schedule = load_checkpoint(tmp_path / "a" / "model.safetensors")
-    x_t = torch.randn(2, 3, 8, 8, generator=seeded())
-    assert torch.equal(loaded(x_t, 7), model(x_t, 7)) and not loaded.training
-    assert torch.equal(loaded_schedule.betas, schedule.betas)
+def test_numpy_integers_are_integers(tmp_path, garments):
+    state = new_state(steps=np.int64(2), batch_size=np.int32(4), seed=np.int64(0), learning_rate=np.float32(1e-3))
+    train(state, garments, tmp_path / "run.safetensors", progress=False)
+    assert same(resume(tmp_path / "run.safetensors"), state)
 
 
-def damaged_files(folder):
-    """Files that are no checkpoint, by what is wrong with them."""
-    good = folder / "good.safetensors"
-    save_checkpoint(good, UNet(base_channels=8, channel_multipliers=(1,)), NoiseSchedule(linear_betas(10)))
-    contents = good.read_bytes()
-    return {
-        "empty": b"",
-        "truncated": contents[: len(contents) // 2],
-        "text": b"hello",
-        "pickled": pickle.dumps({"model": 1}),
-        "torch.save": (torch.save({"w": torch.ones(2)}, folder / "w.pt"), (folder / "w.pt").read_bytes())[1],
-        "header": b"\xff" * 8 + contents[8:],
-    }
-
-
-@pytest.mark.parametrize("kind", ["empty", "truncated", "text", "pickled", "torch.save", "header"])
-@pytest.mark.parametrize("load", [load_checkpoint, resume])
-def test_damaged_and_pickled_files_are_refused(tmp_path, kind, load):
-    path = tmp_path / "bad.safetensors"
-    path.write_bytes(damaged_files(tmp_path)[kind])
-    with pytest.raises(ValueError, match="^path: .*bad.safetensors is no whole safetensors file"):
-        load(path)
-
-
-def test_a_changed_number_is_noticed(tmp_path):
-    path = tmp_path / "run.safetensors"
-    save_training_state(path, new_state())
-    contents = bytearray(path.read_bytes())
-    contents[-100] ^= 1
-    path.write_bytes(contents)
-    with pytest.raises(ValueError, match="^path: .*run.safetensors is corrupt"):
-        resume(path)
-
-
-def test_missing_and_mistaken_files_are_refused(tmp_path):
-    with pytest.raises(FileNotFoundError, match="^path: there is no file"):
-        load_checkpoint(tmp_path / "nothing.safetensors")
-    save_training_state(tmp_path / "run.safetensors", new_state())
-    with pytest.raises(ValueError, match="^path: .* must be a checkpoint"):
-        load_checkpoint(tmp_path / "run.safetensors")
-    with pytest.raises(ValueError, match="^name must be"):
-        load_pretrained("imagenet")
-
-
-def test_files_without_settings_are_refused(tmp_path):
-    path = tmp_path / "bare.safetensors"
-    for kind, load in (("checkpoint", load_checkpoint), ("training state", resume)):
-        training.write_safetensors(path, {"model.x": torch.zeros(1)}, {"kind": kind})
-        with pytest.raises(ValueError, match="^path: .*bare.safetensors do not make a UNet"):
-            load(path)
-
-
-def test_notes_cannot_change_what_a_checkpoint_is(tmp_path):
-    path = tmp_path / "model.safetensors"
-    notes = {"kind": "poem", "model": "{}", "author": "me"}
-    save_checkpoint(path, UNet(base_channels=8, channel_multipliers=(1,)), NoiseSchedule(linear_betas(10)), notes)
-    load_checkpoint(path)
-    assert training.read_safetensors(path, "checkpoint")[1]["author"] == "me"
-
-
-def test_weights_that_do_not_fit_the_settings_are_refused(tmp_path):
-    model = UNet(base_channels=8, channel_multipliers=(1,))
-    model.settings["base_channels"] = 16
-    save_checkpoint(tmp_path / "odd.safetensors", model, NoiseSchedule(linear_betas(10)))
-    with pytest.raises(ValueError, match="do not make a UNet"):
-        load_checkpoint(tmp_path / "odd.safetensors")
-
-
-@pytest.mark.parametrize("spoil", [lambda x: (x + 1) * 127.5, lambda x: x.where(x < 0, torch.nan), lambda x: x[:0]])
+@pytest.mark.parametrize("spoil", [lambda x: x.where(x < 0, torch.nan), lambda x: x[:0]])
 def test_bad_training_images_are_refused(garments, spoil):
-    with pytest.raises(ValueError, match="^x_0 must"):
-        train(new_state(), spoil(garments), progress=False)
+    for pictures in (spoil(garments), OnDisk(spoil(garments))):
+        with pytest.raises(ValueError, match="^images must"):
+            train(new_state(), pictures, progress=False)
 
 
-def write_garments(path, garments):
-    """Garments as PNG files, in two sub-folders."""
-    for k, garment in enumerate(garments[:6]):
-        (path / ("some", "more")[k % 2]).mkdir(parents=True, exist_ok=True)
-        save_image((garment + 1) / 2, path / ("some", "more")[k % 2] / f"{k}.png")
-    return path
-
-
-def write_photographs(path):
-    """Parts of a photograph that comes with matplotlib, as JPEG and PNG files in colour, none of them square."""
-    photograph = Image.open(cbook.get_sample_data("grace_hopper.jpg"))
-    for k, (kind, corner) in enumerate([("face", 0), ("face", 40), ("uniform", 250), ("uniform", 300)]):
-        (path / kind).mkdir(parents=True, exist_ok=True)
-        photograph.crop((corner, corner, corner + 200, corner + 260)).save(path / kind / f"{k}.{('jpg', 'png')[k % 2]}")
-    return path
-
-
-def test_a_folder_of_grey_pictures(tmp_path, garments):
-    """What is written as files comes back, up to the 8 bits of a file."""
-    images, labels = load_folder(write_garments(tmp_path, garments))
-    assert images.shape == (6, 1, 28, 28) and labels.tolist() == [0, 0, 0, 1, 1, 1]
-    assert torch.allclose(images, garments[[1, 3, 5, 0, 2, 4]], atol=0.02)
-
-
-@pytest.mark.parametrize("channels", [1, 3])
-def test_a_folder_of_photographs(tmp_path, channels):
-    images, labels = load_folder(write_photographs(tmp_path), image_size=16, channels=channels)
-    assert images.shape == (4, channels, 16, 16) and images.dtype == torch.float32
-    assert -1 <= images.min() < -0.5 and 0.5 < images.max() <= 1
-    assert labels.tolist() == [0, 0, 1, 1]
-    assert channels == 1 or (images[:, 0] - images[:, 2]).abs().mean() > 0.05  # red is not blue: it is in colour
-
-
-def test_a_broken_picture_is_named(tmp_path, garments):
-    write_garments(tmp_path, garments)
-    broken = tmp_path / "some" / "2.png"
-    broken.write_bytes(broken.read_bytes()[:200])
-    with pytest.raises(ValueError, match="^path: .*2.png is no whole picture"):
-        load_folder(tmp_path)
-
-
-def test_a_folder_without_pictures_is_refused(tmp_path):
-    with pytest.raises(FileNotFoundError, match="^path: .* must be a folder with pictures in sub-folders"):
-        load_folder(tmp_path)
-    with pytest.raises(ValueError, match="^channels must be"):
-        load_folder(tmp_path, channels=2)
-
-
-def options_for(folder, out, **more):
-    """The command line of a run of ten steps on small pictures, as a list of words."""
-    settings = {"data": folder, "out": out, "image-size": 8, "images": 40, "batch-size": 4, "precision": "float32"}
-    return [str(word) for name, value in (settings | more).items() for word in (f"--{name}", value)]
-
-
-def test_command_line_trains_draws_and_goes_on(tmp_path, capsys):
-    """In colour, on photographs; the second call finds the run finished."""
-    arguments = options_for(write_photographs(tmp_path / "mine"), tmp_path / "run", channels=3)
-    for words in ("wrote", "going on with"):
-        training.main(arguments)
-        assert words in capsys.readouterr().out
-    model, schedule = load_checkpoint(tmp_path / "run" / "model.safetensors")
-    assert model.settings["image_channels"] == 3 and schedule.T == 1000
-    assert Image.open(tmp_path / "run" / "samples-000010.png").size == (8 * 10 + 2, 2 * 10 + 2)
-    assert resume(tmp_path / "run" / "training.safetensors").step == 10
-    with pytest.raises(SystemExit, match="was trained on 3 channel.*and --data has 1.*\n.*to begin again"):
-        training.main(options_for(tmp_path / "mine", tmp_path / "run", channels=1))
-
-
-def test_two_processes_have_the_losses_of_one(tmp_path, garments):
-    """torchrun, two processes, the same batch: the same losses to 1e-5 over ten steps, in float32."""
-    if not torch.distributed.is_available():
-        pytest.skip("this PyTorch has no torch.distributed")
-    write_garments(tmp_path / "mine", garments)
-    launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    command = [sys.executable, *launcher, "-m", "ddpm_lib.training", *options_for(tmp_path / "mine", tmp_path / "two")]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
-    assert done.returncode == 0 and done.stdout.count("wrote") == 1, done.stderr
-    training.main(options_for(tmp_path / "mine", tmp_path / "one"))
-    one, two = (resume(tmp_path / out / "training.safetensors").losses for out in ("one", "two"))
-    assert len(one) == 10 and one == pytest.approx(two, rel=1e-5, abs=1e-5)
-
-
-def test_a_loss_that_is_not_a_number_ends_the_command_with_advice(tmp_path, garments):
-    path = tmp_path / "run" / "training.safetensors"
-    arguments = options_for(write_garments(tmp_path / "mine", garments), tmp_path / "run")
-    with pytest.raises(SystemExit, match="(loss|gradient).*\n.*is still in .*lower --learning-rate"):
-        training.main([*arguments, "--learning-rate", "1e9"])
-    assert torch.isfinite(torch.cat([p.flatten() for p in resume(path).model.parameters()])).all()
-
-
-def test_a_full_disk_ends_the_command_with_advice(tmp_path, garments):
-    """The system refuses files above a limit, half a file after the start; later, with room, the run goes on."""
-    resource = pytest.importorskip("resource")
-    path = tmp_path / "run" / "training.safetensors"
-    arguments = options_for(write_garments(tmp_path / "mine", garments), tmp_path / "run")
-    training.main([*arguments, "--images", "4"])
-    before, (soft, hard) = path.read_bytes(), resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (len(before) // 2, hard))
-    try:
-        with pytest.raises(SystemExit, match=re.compile("too large.*is still in .*Make room in", re.DOTALL)):
-            training.main(arguments)
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-    assert path.read_bytes() == before and not list(path.parent.glob("*.tmp"))
-    training.main(arguments)
-
-
-def test_a_spoilt_state_ends_the_command_with_advice(tmp_path, garments):
-    path = tmp_path / "run" / "training.safetensors"
-    arguments = options_for(write_garments(tmp_path / "mine", garments), tmp_path / "run")
-    path.parent.mkdir()
-    path.write_bytes(b"not a state")
-    with pytest.raises(SystemExit, match="training.safetensors is no whole .*\nDelete .*training.safetensors to begin"):
-        training.main(arguments)
-    training.previous(path).write_bytes(b"the one before")
-    with pytest.raises(SystemExit, match="\nPut .*training.previous.safetensors, the state before it, in its place"):
-        training.main(arguments)
-    assert path.read_bytes() == b"not a state"
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (["--data", ".", "--image-size", "30"], "--image-size: must be a multiple of 4.*28 or 32, not 30"),
-        (["--data", ".", "--image-size", "2"], "--image-size: must be a multiple of 4.*: 4, not 2"),
-        (["--image-size", "32"], "--image-size and --channels are for a folder"),
-        (["--minutes", "0"], "--minutes: must be positive, got 0"),
-        (["--minutes", "nan"], "--minutes: must be positive, got nan"),
-        (["--images", "many"], "--images: invalid int value: 'many'"),
-        (["--batch-size", "-1"], "--batch-size: must be positive, got -1"),
-    ],
-)
-def test_options_that_make_no_sense_are_refused_by_name(arguments, message, capsys):
-    with pytest.raises(SystemExit):
-        training.parse_arguments(arguments)
-    assert re.search(message, capsys.readouterr().err)
-
-
-def test_pictures_that_are_not_there_are_refused_by_the_option(tmp_path):
-    with pytest.raises(SystemExit, match="^path: .*nothing.*must be a folder.*\n--data must be"):
-        training.main(["--data", str(tmp_path / "nothing"), "--out", str(tmp_path / "run")])
-    assert not (tmp_path / "run").exists()
-
-
-def test_minutes_become_steps_once(garments, monkeypatch):
-    """A budget in minutes fixes the number of steps at the start, so that the learning rate does not follow the clock."""
-    monkeypatch.setattr(training, "choose_precision", lambda *_: ("float32", 0.5))
-    state = training.start_training(garments, training.parse_arguments(["--minutes", "2"]))
-    assert state.settings["steps"] == pytest.approx(240 * 0.95, abs=2)
-
-
-def test_measuring_the_pace_leaves_the_weights_as_they_were(garments):
-    model, pictures = new_state().model, F.avg_pool2d(garments, 2)
-    before = {name: value.clone() for name, value in model.state_dict().items()}
-    precision, seconds = training.choose_precision(model, NoiseSchedule(linear_betas(1000)), pictures, 4)
-    assert precision in ("float32", "bfloat16") and seconds > 0
-    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
-
-
-def test_pretrained_model_denoises_better_than_the_average_picture():
-    """At t = 300 the shipped model's guess of x_0 must be far nearer than the best guess that ignores x_t."""
-    from ddpm_lib.data import load_images
-
-    model, schedule = load_pretrained()
-    images = load_images(split="test", limit=64)[0]
-    noise = torch.randn(images.shape, generator=seeded())
-    with torch.no_grad():
-        x_t = schedule.add_noise(images, 300, noise)
-        guess = schedule.predict_x_0(x_t, 300, model(x_t, 300)).clamp(-1, 1)
-    error, baseline = ((guess - images) ** 2).mean(), ((images - images.mean(0)) ** 2).mean()
-    assert error < baseline / 4
-    assert not model.training and schedule.T == 1000
-    assert (training.data_folder() / "fashion-mnist.safetensors").stat().st_size < 8e6
-
-
-def test_importing_the_library_does_not_import_jupyter():
-    code = """
-import sys, ddpm_lib.training, ddpm_lib.viz
-print([m for m in ("IPython", "ipykernel", "ipywidgets", "jupyterlab", "notebook", "diffusers") if m in sys.modules])
-"""
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
-    assert json.loads(done.stdout.replace("'", '"')) == []
+def test_pictures_in_another_range_are_warned_of(garments):
+    with pytest.warns(UserWarning, match=r"^images lie in 0..255 and not in \[-1, 1\]"):
+        train(new_state(steps=1), (garments + 1) * 127.5, progress=False)

@@ -3,6 +3,7 @@
 import pytest
 import torch
 from conftest import seeded
+from torch.func import functional_call, grad, vmap
 
 from ddpm_lib.loss import noise_prediction_loss
 from ddpm_lib.unet import Attention, UNet
@@ -98,12 +99,97 @@ def test_bad_shapes_are_refused(x_t):
 
 def test_bad_times_are_refused():
     x_t = torch.zeros(2, 1, 28, 28)
-    for t in (0.5, torch.tensor([0.1, 0.2])):
-        with pytest.raises(TypeError, match="^t must be an int"):
+    for t in (None, "5", True, torch.tensor([True, False])):
+        with pytest.raises(TypeError, match="^t must be"):
             small()(x_t, t)
-    for t in (0, torch.tensor([1, 0]), torch.tensor([1, 2, 3])):
-        with pytest.raises(ValueError, match="^t must"):
+    for t in (torch.tensor([1, 2, 3]), torch.tensor([[1, 2]])):
+        with pytest.raises(ValueError, match="^t must be one number or have shape"):
             small()(x_t, t)
+
+
+def test_time_is_one_number_or_one_an_image_and_may_be_a_float():
+    model, x_t = awake(small()), torch.randn(2, 1, 8, 8, generator=seeded())
+    wanted = model(x_t, torch.tensor([5, 5]))
+    for t in (5, 5.0, torch.tensor(5), torch.tensor([5.0, 5.0])):
+        assert torch.equal(model(x_t, t), wanted)
+    assert not torch.equal(model(x_t, 5.5), wanted)
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16, torch.float16])
+def test_every_float_type_answers_in_its_own(dtype):
+    model, x_t, t = awake(small()), torch.randn(2, 1, 8, 8, generator=seeded()), torch.tensor([1, 1000])
+    full = model(x_t, t)
+    with pytest.raises(TypeError, match="^x_t must have the network's dtype, torch.float32, got"):
+        model(x_t.to(dtype), t)
+    answer = model.to(dtype)(x_t.to(dtype), t)
+    assert answer.dtype == dtype and torch.allclose(answer.float(), full, atol=0.05)
+
+
+def test_autocast_takes_the_float32_network():
+    model, x_t = awake(small()), torch.randn(2, 1, 8, 8, generator=seeded())
+    with torch.autocast("cpu", torch.bfloat16):
+        assert model(x_t, 5).dtype == model(x_t.bfloat16(), 5).dtype == torch.bfloat16
+
+
+def test_a_subclass_adds_to_the_embedding_and_copies_nothing():
+    class Labelled(UNet):
+        def forward(self, x_t, t, label):
+            return self.denoise(x_t, self.time_embedding(self.check_input(x_t, t)) + label)
+
+    model, x_t = awake(small()), torch.randn(2, 1, 8, 8, generator=seeded())
+    labelled = Labelled(**model.settings)
+    labelled.load_state_dict(model.state_dict())
+    assert torch.equal(labelled(x_t, 5, torch.zeros(2, 32)), model(x_t, 5))
+    assert not torch.equal(labelled(x_t, 5, torch.ones(2, 32)), model(x_t, 5))
+
+
+@pytest.fixture(scope="module")
+def traced():
+    """A small network with two batches, of 3 and of 5 pictures, and what it says about them."""
+    model, batches = awake(small()).eval(), []
+    for n in (3, 5):
+        x_t, t = torch.randn(n, 1, 8, 8, generator=seeded(n)), torch.linspace(1, 1000, n).long()
+        batches.append((x_t, t, model(x_t, t).detach()))
+    return model, batches
+
+
+def test_compiles_in_one_piece(traced):
+    model, batches = traced
+    compiled = torch.compile(model, fullgraph=True, backend="aot_eager")
+    for x_t, t, answer in batches:
+        assert torch.allclose(compiled(x_t, t), answer, atol=1e-5)
+
+
+def test_is_exported_for_any_batch(traced, tmp_path):
+    """By torch.export, and from there to ONNX, whose runtime knows nothing of torch."""
+    import onnxruntime
+
+    model, ((x_t, t, _), (more, more_t, answer)) = traced
+    any_number = ({0: torch.export.Dim("N")},) * 2
+    exported = torch.export.export(model, (x_t, t), dynamic_shapes=any_number)
+    assert torch.allclose(exported.module()(more, more_t), answer, atol=1e-5)
+    torch.onnx.export(exported, dynamo=True, verbose=False).save(tmp_path / "unet.onnx")
+    session = onnxruntime.InferenceSession(tmp_path / "unet.onnx")
+    (found,) = session.run(None, {"x_t": more.numpy(), "t": more_t.numpy()})
+    assert torch.allclose(torch.from_numpy(found), answer, atol=1e-5)
+
+
+def test_maps_over_pictures_and_has_a_gradient_for_each(traced):
+    model, ((x_t, t, answer), _) = traced
+    assert torch.allclose(vmap(lambda x, t: model(x[None], t[None])[0])(x_t, t), answer, atol=1e-5)
+
+    def loss(parameters, x, t):
+        return functional_call(model, parameters, (x[None], t[None])).square().mean()
+
+    each = vmap(grad(loss), in_dims=(None, 0, 0))(dict(model.named_parameters()), x_t, t)
+    for i in range(len(x_t)):
+        alone = torch.autograd.grad(model(x_t[[i]], t[[i]]).square().mean(), model.parameters())
+        assert all(torch.allclose(one[i], other, atol=1e-5) for one, other in zip(each.values(), alone, strict=True))
+
+
+def test_shapes_can_be_had_without_any_numbers():
+    model, x_t = small().to("meta"), torch.empty(2, 1, 8, 8, device="meta")
+    assert model(x_t, 5).shape == model(x_t, torch.empty(2, device="meta")).shape == x_t.shape
 
 
 @pytest.mark.parametrize("settings, word", [

@@ -294,8 +294,8 @@ def predict_noise(self, x_t, t, x_0):
 
 
 # NoiseSchedule.posterior: sqrt(alpha_bar) for sqrt(alpha) => sqrt(alpha_bar_t) where sqrt(alpha_t) belongs
-def posterior(self, x_0, x_t, t):
-    t = self.check(t, 1, x_0=x_0, x_t=x_t)
+def posterior(self, x_t, t, x_0, s=None):
+    t, s = self.check_step(t, s, x_t=x_t, x_0=x_0)
     beta, before, now = self.betas[t], self.alpha_bars[t - 1], self.alpha_bars[t]
     a = per_image(before.sqrt() * beta / (1 - now), x_t)
     b = per_image(now.sqrt() * (1 - before) / (1 - now), x_t)
@@ -303,8 +303,8 @@ def posterior(self, x_0, x_t, t):
 
 
 # NoiseSchedule.posterior: beta for beta_tilde => this is beta_t
-def posterior(self, x_0, x_t, t):
-    t = self.check(t, 1, x_0=x_0, x_t=x_t)
+def posterior(self, x_t, t, x_0, s=None):
+    t, s = self.check_step(t, s, x_t=x_t, x_0=x_0)
     beta, alpha, before, now = self.betas[t], self.alphas[t], self.alpha_bars[t - 1], self.alpha_bars[t]
     a = per_image(before.sqrt() * beta / (1 - now), x_t)
     b = per_image(alpha.sqrt() * (1 - before) / (1 - now), x_t)
@@ -312,8 +312,8 @@ def posterior(self, x_0, x_t, t):
 
 
 # NoiseSchedule.posterior: a standard deviation => a standard deviation
-def posterior(self, x_0, x_t, t):
-    t = self.check(t, 1, x_0=x_0, x_t=x_t)
+def posterior(self, x_t, t, x_0, s=None):
+    t, s = self.check_step(t, s, x_t=x_t, x_0=x_0)
     beta, alpha, before, now = self.betas[t], self.alphas[t], self.alpha_bars[t - 1], self.alpha_bars[t]
     a = per_image(before.sqrt() * beta / (1 - now), x_t)
     b = per_image(alpha.sqrt() * (1 - before) / (1 - now), x_t)
@@ -321,44 +321,62 @@ def posterior(self, x_0, x_t, t):
 
 
 # NoiseSchedule.posterior: no per_image => each image has a t of its own
-def posterior(self, x_0, x_t, t):
-    t = self.check(t, 1, x_0=x_0, x_t=x_t)
+def posterior(self, x_t, t, x_0, s=None):
+    t, s = self.check_step(t, s, x_t=x_t, x_0=x_0)
     beta, alpha, before, now = self.betas[t], self.alphas[t], self.alpha_bars[t - 1], self.alpha_bars[t]
     mean = before.sqrt() * beta / (1 - now) * x_0 + alpha.sqrt() * (1 - before) / (1 - now) * x_t
     return mean, (1 - before) / (1 - now) * beta
 
 
 # NoiseSchedule.posterior: the root of beta in the weight of x_0 => beta_t has no root in the weight of x_0
-def posterior(self, x_0, x_t, t):
-    t = self.check(t, 1, x_0=x_0, x_t=x_t)
+def posterior(self, x_t, t, x_0, s=None):
+    t, s = self.check_step(t, s, x_t=x_t, x_0=x_0)
     beta, alpha, before, now = (per_image(v, x_t) for v in (self.betas[t], self.alphas[t], self.alpha_bars[t - 1], self.alpha_bars[t]))
     mean = before.sqrt() * beta.sqrt() / (1 - now) * x_0 + alpha.sqrt() * (1 - before) / (1 - now) * x_t
     return mean, (1 - before) / (1 - now) * beta
 
 
 # NoiseSchedule.posterior: a log variance => its logarithm, kept from -infinity: the variance itself is asked for
-def posterior(self, x_0, x_t, t):
-    t = self.check(t, 1, x_0=x_0, x_t=x_t)
+def posterior(self, x_t, t, x_0, s=None):
+    t, s = self.check_step(t, s, x_t=x_t, x_0=x_0)
     beta, alpha, before, now = (per_image(v, x_t) for v in (self.betas[t], self.alphas[t], self.alpha_bars[t - 1], self.alpha_bars[t]))
     mean = before.sqrt() * beta / (1 - now) * x_0 + alpha.sqrt() * (1 - before) / (1 - now) * x_t
     return mean, ((1 - before) / (1 - now) * beta).clamp(min=1e-20).log()
 
 
 # NoiseSchedule.posterior: 1 - alpha_bar_t under a root => the weights are divided by sqrt(1 - alpha_bar_t), there is no root
-def posterior(self, x_0, x_t, t):
-    t = self.check(t, 1, x_0=x_0, x_t=x_t)
+def posterior(self, x_t, t, x_0, s=None):
+    t, s = self.check_step(t, s, x_t=x_t, x_0=x_0)
     beta, alpha, before, now = (per_image(v, x_t) for v in (self.betas[t], self.alphas[t], self.alpha_bars[t - 1], self.alpha_bars[t]))
     mean = (before.sqrt() * beta * x_0 + alpha.sqrt() * (1 - before) * x_t) / (1 - now).sqrt()
     return mean, (1 - before) / (1 - now) * beta
 
 
 # NoiseSchedule.posterior: noise added => the posterior's mean is random
-def posterior(self, x_0, x_t, t):
-    t = self.check(t, 1, x_0=x_0, x_t=x_t)
+def posterior(self, x_t, t, x_0, s=None):
+    t, s = self.check_step(t, s, x_t=x_t, x_0=x_0)
     beta, alpha, before, now = (per_image(v, x_t) for v in (self.betas[t], self.alphas[t], self.alpha_bars[t - 1], self.alpha_bars[t]))
     mean = before.sqrt() * beta / (1 - now) * x_0 + alpha.sqrt() * (1 - before) / (1 - now) * x_t
     variance = (1 - before) / (1 - now) * beta
     return mean + variance.sqrt() * torch.randn_like(x_t), variance
+
+
+# NoiseSchedule.posterior: s is not used => s is not used: this goes to t - 1
+def posterior(self, x_t, t, x_0, s=None):
+    t, s = self.check_step(t, s, x_t=x_t, x_0=x_0)
+    beta, alpha, before, now = self.betas[t], self.alphas[t], self.alpha_bars[t - 1], self.alpha_bars[t]
+    a = per_image(before.sqrt() * beta / (1 - now), x_t)
+    b = per_image(alpha.sqrt() * (1 - before) / (1 - now), x_t)
+    return a * x_0 + b * x_t, per_image((1 - before) / (1 - now) * beta, x_t)
+
+
+# NoiseSchedule.posterior: one step's beta in a long step => alphas[t] and betas[t] belong to one step
+def posterior(self, x_t, t, x_0, s=None):
+    t, s = self.check_step(t, s, x_t=x_t, x_0=x_0)
+    beta, alpha, before, now = self.betas[t], self.alphas[t], self.alpha_bars[s], self.alpha_bars[t]
+    a = per_image(before.sqrt() * beta / (1 - now), x_t)
+    b = per_image(alpha.sqrt() * (1 - before) / (1 - now), x_t)
+    return a * x_0 + b * x_t, per_image((1 - before) / (1 - now) * beta, x_t)
 
 
 # exercise 1: the product runs over all T steps => the product over all T steps

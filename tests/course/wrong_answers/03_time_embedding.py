@@ -67,6 +67,11 @@ def forward(self, t):
     return sinusoidal_embedding(t, self.dim)
 
 
+# TimeEmbedding.forward: float32 features for layers of any dtype => in double precision it fails
+def forward(self, t):
+    return self.layers(sinusoidal_embedding(t, self.dim))
+
+
 # TimeEmbedding.forward: dim without self => beside its arguments there is only what cells
 def forward(self, t):
     return self.layers(sinusoidal_embedding(t, dim))

@@ -172,7 +172,7 @@ def train_step(state, images):
     x_0, t, noise = draw_batch(state, images)
     loss = noise_prediction_loss(state.network, x_0, state.schedule, t, noise)
     loss.backward()
-    length = torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0).item()
+    norm = torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0).item()
     if not math.isfinite(loss.item()):
         raise FloatingPointError("not finite")
     for group in state.optimizer.param_groups:
@@ -235,8 +235,8 @@ def train_step(state, images):
     loss = noise_prediction_loss(state.network, x_0, state.schedule, t, noise)
     state.optimizer.zero_grad()
     loss.backward()
-    length = torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-    for name, value in (("loss", loss), ("gradient", length)):
+    norm = torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+    for name, value in (("loss", loss), ("gradient", norm)):
         if not torch.isfinite(value):
             raise FloatingPointError(f"the {name} is not finite")
     for group in state.optimizer.param_groups:
@@ -252,12 +252,12 @@ def train_step(state, images):
 def train_step(state, images):
     model, settings = state.model.train(), state.settings
     x_0, t, noise = draw_batch(state, images)
-    with mixed_precision(state):
-        loss = noise_prediction_loss(state.network, x_0, state.schedule, generator=state.generator)
+    with mixed_precision(model, settings["precision"]):
+        loss = noise_prediction_loss(state.network, x_0, state.schedule)
     state.optimizer.zero_grad()
     loss.backward()
-    length = torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-    if not (torch.isfinite(loss) and torch.isfinite(length)):
+    norm = torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+    if not (torch.isfinite(loss) and torch.isfinite(norm)):
         raise FloatingPointError("not finite")
     for group in state.optimizer.param_groups:
         group["lr"] = settings["learning_rate"] * learning_rate_factor(state.step, settings["steps"])
@@ -272,12 +272,12 @@ def train_step(state, images):
 def train_step(state, images):
     model, settings = state.model.train(), state.settings
     x_0, t, noise = draw_batch(state, images)
-    with mixed_precision(state):
+    with mixed_precision(model, settings["precision"]):
         loss = noise_prediction_loss(state.network, x_0, state.schedule, t, noise)
     state.optimizer.zero_grad()
     loss.backward()
-    length = torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-    if not (torch.isfinite(loss) and torch.isfinite(length)):
+    norm = torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+    if not (torch.isfinite(loss) and torch.isfinite(norm)):
         raise FloatingPointError("not finite")
     state.step += 1
     for group in state.optimizer.param_groups:
@@ -298,7 +298,7 @@ def train_step(state, images):
     for group in state.optimizer.param_groups:
         group["lr"] = settings["learning_rate"] * learning_rate_factor(state.step, settings["steps"])
     state.optimizer.step()
-    length = torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+    norm = torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
     state.ema.update(model)
     state.step += 1
     state.losses.append(loss.item())

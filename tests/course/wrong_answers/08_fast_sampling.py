@@ -1,41 +1,6 @@
-# predict: clip without recomputing the noise => the noise was not computed anew
-def predict(model, x_t, t, schedule, clip=True):
-    noise = model(x_t, t)
-    x_0 = schedule.predict_x_0(x_t, t, noise)
-    return (x_0.clamp(-1, 1) if clip else x_0), noise
-
-
-# predict: clips the noise => the noise is clipped: clip the x_0 that it implies
-def predict(model, x_t, t, schedule, clip=True):
-    noise = model(x_t, t)
-    if clip:
-        noise = noise.clamp(-1, 1)
-    return schedule.predict_x_0(x_t, t, noise), noise
-
-
-# predict: clip to 0..1 => x_0 is clipped to [0, 1]: it lies in [-1, 1]
-def predict(model, x_t, t, schedule, clip=True):
-    noise = model(x_t, t)
-    x_0 = schedule.predict_x_0(x_t, t, noise)
-    if clip:
-        x_0 = x_0.clamp(0, 1)
-        noise = schedule.predict_noise(x_t, t, x_0)
-    return x_0, noise
-
-
-# predict: the dtype of the model => x_0 and noise must have the dtype of x_t, torch.float64
-def predict(model, x_t, t, schedule, clip=True):
-    noise = model(x_t, t).float()
-    x_0 = schedule.predict_x_0(x_t, t, noise)
-    if clip:
-        x_0 = x_0.clamp(-1, 1)
-        noise = schedule.predict_noise(x_t, t, x_0)
-    return x_0, noise
-
-
 # ddim_step: per-step beta at stride > 1 => sigma from the beta of one step
 def ddim_step(model, x_t, t, s, schedule, eta=0.0, generator=None, clip=True):
-    t, s = check_step(x_t, t, s, schedule)
+    t, s = schedule.check_step(t, s, x_t=x_t)
     then = schedule.alpha_bars[s]
     sigma = eta * ((1 - schedule.alpha_bars[t - 1]) / (1 - schedule.alpha_bars[t]) * schedule.betas[t]).sqrt()
     x_0, noise = predict(model, x_t, t, schedule, clip)
@@ -45,7 +10,7 @@ def ddim_step(model, x_t, t, s, schedule, eta=0.0, generator=None, clip=True):
 
 # ddim_step: sigma^2 not taken out => was not taken out of the noise that is kept
 def ddim_step(model, x_t, t, s, schedule, eta=0.0, generator=None, clip=True):
-    t, s = check_step(x_t, t, s, schedule)
+    t, s = schedule.check_step(t, s, x_t=x_t)
     now, then = schedule.alpha_bars[t], schedule.alpha_bars[s]
     sigma = eta * ((1 - then) / (1 - now) * (1 - now / then)).sqrt()
     x_0, noise = predict(model, x_t, t, schedule, clip)
@@ -55,21 +20,21 @@ def ddim_step(model, x_t, t, s, schedule, eta=0.0, generator=None, clip=True):
 
 # ddim_step: goes to t - 1 => a step to t - 1
 def ddim_step(model, x_t, t, s, schedule, eta=0.0, generator=None, clip=True):
-    t, s = check_step(x_t, t, s, schedule)
+    t, s = schedule.check_step(t, s, x_t=x_t)
     x_0, noise = predict(model, x_t, t, schedule, clip)
     return schedule.add_noise(x_0, t - 1, noise)
 
 
 # ddim_step: stops one step early => one step short
 def ddim_step(model, x_t, t, s, schedule, eta=0.0, generator=None, clip=True):
-    t, s = check_step(x_t, t, s, schedule)
+    t, s = schedule.check_step(t, s, x_t=x_t)
     x_0, noise = predict(model, x_t, t, schedule, clip)
-    return schedule.alpha_bars[1].sqrt() * x_0 if (s == 0).all() else schedule.add_noise(x_0, s, noise)
+    return schedule.alpha_bars[1].sqrt() * x_0 if (torch.as_tensor(s) == 0).all() else schedule.add_noise(x_0, s, noise)
 
 
 # ddim_step: no per_image => each image has a t of its own
 def ddim_step(model, x_t, t, s, schedule, eta=0.0, generator=None, clip=True):
-    t, s = check_step(x_t, t, s, schedule)
+    t, s = schedule.check_step(t, s, x_t=x_t)
     now, then = schedule.alpha_bars[t], schedule.alpha_bars[s]
     x_0, noise = predict(model, x_t, t, schedule, clip)
     sigma = eta * ((1 - then) / (1 - now) * (1 - now / then)).sqrt()
@@ -79,7 +44,7 @@ def ddim_step(model, x_t, t, s, schedule, eta=0.0, generator=None, clip=True):
 
 # ddim_step: sigma not squared => sigma where sigma^2 belongs, under the root of the noise that is kept
 def ddim_step(model, x_t, t, s, schedule, eta=0.0, generator=None, clip=True):
-    t, s = check_step(x_t, t, s, schedule)
+    t, s = schedule.check_step(t, s, x_t=x_t)
     now, then = (per_image(schedule.alpha_bars[k], x_t) for k in (t, s))
     x_0, noise = predict(model, x_t, t, schedule, clip)
     sigma = eta * ((1 - then) / (1 - now) * (1 - now / then)).sqrt()
@@ -89,7 +54,7 @@ def ddim_step(model, x_t, t, s, schedule, eta=0.0, generator=None, clip=True):
 
 # ddim_step: no root of alpha_bar_s => the square root of alpha_bar_s was left off, in front of x_0
 def ddim_step(model, x_t, t, s, schedule, eta=0.0, generator=None, clip=True):
-    t, s = check_step(x_t, t, s, schedule)
+    t, s = schedule.check_step(t, s, x_t=x_t)
     now, then = (per_image(schedule.alpha_bars[k], x_t) for k in (t, s))
     x_0, noise = predict(model, x_t, t, schedule, clip)
     sigma = eta * ((1 - then) / (1 - now) * (1 - now / then)).sqrt()
@@ -99,7 +64,7 @@ def ddim_step(model, x_t, t, s, schedule, eta=0.0, generator=None, clip=True):
 
 # ddim_step: clip ignored => x_0 is clipped although clip=False: pass clip on
 def ddim_step(model, x_t, t, s, schedule, eta=0.0, generator=None, clip=True):
-    t, s = check_step(x_t, t, s, schedule)
+    t, s = schedule.check_step(t, s, x_t=x_t)
     now, then = (per_image(schedule.alpha_bars[k], x_t) for k in (t, s))
     x_0, noise = predict(model, x_t, t, schedule)
     sigma = eta * ((1 - then) / (1 - now) * (1 - now / then)).sqrt()
@@ -109,7 +74,7 @@ def ddim_step(model, x_t, t, s, schedule, eta=0.0, generator=None, clip=True):
 
 # ddim_step: eta squared => eta is squared
 def ddim_step(model, x_t, t, s, schedule, eta=0.0, generator=None, clip=True):
-    t, s = check_step(x_t, t, s, schedule)
+    t, s = schedule.check_step(t, s, x_t=x_t)
     now, then = (per_image(schedule.alpha_bars[k], x_t) for k in (t, s))
     x_0, noise = predict(model, x_t, t, schedule, clip)
     sigma = eta**2 * ((1 - then) / (1 - now) * (1 - now / then)).sqrt()
@@ -119,7 +84,7 @@ def ddim_step(model, x_t, t, s, schedule, eta=0.0, generator=None, clip=True):
 
 # ddim_step: sigma without its root => sigma is squared, or lacks its square root
 def ddim_step(model, x_t, t, s, schedule, eta=0.0, generator=None, clip=True):
-    t, s = check_step(x_t, t, s, schedule)
+    t, s = schedule.check_step(t, s, x_t=x_t)
     now, then = (per_image(schedule.alpha_bars[k], x_t) for k in (t, s))
     x_0, noise = predict(model, x_t, t, schedule, clip)
     sigma = eta * (1 - then) / (1 - now) * (1 - now / then)
@@ -129,7 +94,7 @@ def ddim_step(model, x_t, t, s, schedule, eta=0.0, generator=None, clip=True):
 
 # ddim_step: x_0 clipped, the noise left as it was => x_0 was clipped and the noise was not computed anew
 def ddim_step(model, x_t, t, s, schedule, eta=0.0, generator=None, clip=True):
-    t, s = check_step(x_t, t, s, schedule)
+    t, s = schedule.check_step(t, s, x_t=x_t)
     now, then = (per_image(schedule.alpha_bars[k], x_t) for k in (t, s))
     noise = model(x_t, t)
     x_0 = schedule.predict_x_0(x_t, t, noise)
@@ -141,7 +106,7 @@ def ddim_step(model, x_t, t, s, schedule, eta=0.0, generator=None, clip=True):
 
 # ddim_step: no generator => ddim_step differs from call to call with the same seed
 def ddim_step(model, x_t, t, s, schedule, eta=0.0, generator=None, clip=True):
-    t, s = check_step(x_t, t, s, schedule)
+    t, s = schedule.check_step(t, s, x_t=x_t)
     now, then = (per_image(schedule.alpha_bars[k], x_t) for k in (t, s))
     x_0, noise = predict(model, x_t, t, schedule, clip)
     sigma = eta * ((1 - then) / (1 - now) * (1 - now / then)).sqrt()
@@ -152,46 +117,51 @@ def ddim_step(model, x_t, t, s, schedule, eta=0.0, generator=None, clip=True):
 # ddim_encode: the model asked at t => asked at t where the step back asks at s
 def ddim_encode(model, schedule, x_0, steps=50, progress=True, spacing="time"):
     times, x_t = sampling_times(schedule, steps, spacing)[::-1], x_0
-    with evaluating(model):
-        for t, s in pairwise(times):
-            noise = model(x_t, torch.full((len(x_t),), t))
-            x_t = schedule.add_noise(schedule.predict_x_0(x_t, t, noise), s, noise)
+    for t, s in pairwise(times):
+        noise = predicted_noise(model, x_t, t)
+        x_t = schedule.add_noise(schedule.predict_x_0(x_t, t, noise), s, noise)
     return x_t
 
 
 # ddim_encode: forgets to reverse => this is the way down, from T to 0: turn the times round
 def ddim_encode(model, schedule, x_0, steps=50, progress=True, spacing="time"):
     times, x_t = sampling_times(schedule, steps, spacing), x_0
-    with evaluating(model):
-        for t, s in pairwise(times):
-            noise = model(x_t, torch.full((len(x_t),), s))
-            x_t = schedule.add_noise(schedule.predict_x_0(x_t, t, noise), s, noise)
+    for t, s in pairwise(times):
+        noise = predicted_noise(model, x_t, s)
+        x_t = schedule.add_noise(schedule.predict_x_0(x_t, t, noise), s, noise)
+    return x_t
+
+
+# ddim_encode: the network's dropout stays on => training mode, with its dropout on
+def ddim_encode(model, schedule, x_0, steps=50, progress=True, spacing="time"):
+    times, x_t = sampling_times(schedule, steps, spacing)[::-1], x_0
+    for t, s in pairwise(times):
+        noise = model(x_t, torch.full((len(x_t),), s))
+        x_t = schedule.add_noise(schedule.predict_x_0(x_t, t, noise), s, noise)
     return x_t
 
 
 # ddim_encode: spacing ignored => the argument spacing is not used
 def ddim_encode(model, schedule, x_0, steps=50, progress=True, spacing="time"):
     times, x_t = sampling_times(schedule, steps)[::-1], x_0
-    with evaluating(model):
-        for t, s in pairwise(times):
-            noise = model(x_t, torch.full((len(x_t),), s))
-            x_t = schedule.add_noise(schedule.predict_x_0(x_t, t, noise), s, noise)
+    for t, s in pairwise(times):
+        noise = predicted_noise(model, x_t, s)
+        x_t = schedule.add_noise(schedule.predict_x_0(x_t, t, noise), s, noise)
     return x_t
 
 
 # ddim_encode: from x_0 each time => every step starts from the x_0 that was given
 def ddim_encode(model, schedule, x_0, steps=50, progress=True, spacing="time"):
     times, x_t = sampling_times(schedule, steps, spacing)[::-1], x_0
-    with evaluating(model):
-        for t, s in pairwise(times):
-            noise = model(x_t, torch.full((len(x_t),), s))
-            x_t = schedule.add_noise(x_0, s, noise)
+    for t, s in pairwise(times):
+        noise = predicted_noise(model, x_t, s)
+        x_t = schedule.add_noise(x_0, s, noise)
     return x_t
 
 
 # dpm_solver_step: second order in the last step => must be of first order
 def dpm_solver_step(model, x_t, t, s, schedule, previous=None, clip=True):
-    t, s = check_step(x_t, t, s, schedule)
+    t, s = schedule.check_step(t, s, x_t=x_t)
     signal, spread = schedule.alpha_bars.sqrt(), (1 - schedule.alpha_bars).sqrt()
     x_0, _ = predict(model, x_t, t, schedule, clip)
     target = x_0
@@ -206,13 +176,13 @@ def dpm_solver_step(model, x_t, t, s, schedule, previous=None, clip=True):
 
 # dpm_solver_step: steps measured in t => steps measured in t
 def dpm_solver_step(model, x_t, t, s, schedule, previous=None, clip=True):
-    t, s = check_step(x_t, t, s, schedule)
+    t, s = schedule.check_step(t, s, x_t=x_t)
     signal, spread = schedule.alpha_bars.sqrt(), (1 - schedule.alpha_bars).sqrt()
     x_0, _ = predict(model, x_t, t, schedule, clip)
     target = x_0
     if previous is not None:
         r, x_0_before = previous
-        reach = torch.where(s > 0, (t - s).double() / (2 * (r - t)), 0.0)
+        reach = torch.where(spread[s] > 0, (t - s) / (2 * (r - t)), 0.0)
         target = x_0 + per_image(reach, x_t) * (x_0 - x_0_before)
     shrink = spread[s] / spread[t]
     return per_image(shrink, x_t) * x_t + per_image(signal[s] - shrink * signal[t], x_t) * target, (t, x_0)
@@ -220,12 +190,12 @@ def dpm_solver_step(model, x_t, t, s, schedule, previous=None, clip=True):
 
 # dpm_solver_step: all or none of second order => only that one is of first order
 def dpm_solver_step(model, x_t, t, s, schedule, previous=None, clip=True):
-    t, s = check_step(x_t, t, s, schedule)
+    t, s = schedule.check_step(t, s, x_t=x_t)
     signal, spread = schedule.alpha_bars.sqrt(), (1 - schedule.alpha_bars).sqrt()
     lamda = (signal / spread).log()
     x_0, _ = predict(model, x_t, t, schedule, clip)
     target = x_0
-    if previous is not None and (s > 0).all():
+    if previous is not None and (torch.as_tensor(s) > 0).all():
         r, old = previous
         target = x_0 + per_image((lamda[s] - lamda[t]) / (2 * (lamda[t] - lamda[r])), x_t) * (x_0 - old)
     shrink = per_image(spread[s] / spread[t], x_t)
@@ -234,12 +204,12 @@ def dpm_solver_step(model, x_t, t, s, schedule, previous=None, clip=True):
 
 # dpm_solver_step: no per_image => each image has a t of its own
 def dpm_solver_step(model, x_t, t, s, schedule, previous=None, clip=True):
-    t, s = check_step(x_t, t, s, schedule)
+    t, s = schedule.check_step(t, s, x_t=x_t)
     signal, spread = schedule.alpha_bars.sqrt(), (1 - schedule.alpha_bars).sqrt()
     lamda = (signal / spread).log()
     x_0, _ = predict(model, x_t, t, schedule, clip)
     target = x_0
-    if previous is not None and (s > 0).all():
+    if previous is not None and (torch.as_tensor(s) > 0).all():
         r, old = previous
         target = x_0 + (lamda[s] - lamda[t]) / (2 * (lamda[t] - lamda[r])) * (x_0 - old)
     shrink = spread[s] / spread[t]
@@ -248,12 +218,12 @@ def dpm_solver_step(model, x_t, t, s, schedule, previous=None, clip=True):
 
 # dpm_solver_step: the noise for x_0 => the model's noise stands where x_0 belongs
 def dpm_solver_step(model, x_t, t, s, schedule, previous=None, clip=True):
-    t, s = check_step(x_t, t, s, schedule)
+    t, s = schedule.check_step(t, s, x_t=x_t)
     signal, spread = schedule.alpha_bars.sqrt(), (1 - schedule.alpha_bars).sqrt()
     lamda = (signal / spread).log()
     _, x_0 = predict(model, x_t, t, schedule, clip)
     target = x_0
-    if previous is not None and (s > 0).all():
+    if previous is not None and (torch.as_tensor(s) > 0).all():
         r, old = previous
         target = x_0 + per_image((lamda[s] - lamda[t]) / (2 * (lamda[t] - lamda[r])), x_t) * (x_0 - old)
     shrink = per_image(spread[s] / spread[t], x_t)
@@ -262,12 +232,12 @@ def dpm_solver_step(model, x_t, t, s, schedule, previous=None, clip=True):
 
 # dpm_solver_step: the target is returned in place of x_0 => the target is returned: return the prediction x_0 itself
 def dpm_solver_step(model, x_t, t, s, schedule, previous=None, clip=True):
-    t, s = check_step(x_t, t, s, schedule)
+    t, s = schedule.check_step(t, s, x_t=x_t)
     signal, spread = schedule.alpha_bars.sqrt(), (1 - schedule.alpha_bars).sqrt()
     lamda = (signal / spread).log()
     x_0, _ = predict(model, x_t, t, schedule, clip)
     target = x_0
-    if previous is not None and (s > 0).all():
+    if previous is not None and (torch.as_tensor(s) > 0).all():
         r, old = previous
         target = x_0 + per_image((lamda[s] - lamda[t]) / (2 * (lamda[t] - lamda[r])), x_t) * (x_0 - old)
     shrink = per_image(spread[s] / spread[t], x_t)
@@ -276,12 +246,12 @@ def dpm_solver_step(model, x_t, t, s, schedule, previous=None, clip=True):
 
 # dpm_solver_step: clip ignored => x_0 is clipped although clip=False: pass clip on
 def dpm_solver_step(model, x_t, t, s, schedule, previous=None, clip=True):
-    t, s = check_step(x_t, t, s, schedule)
+    t, s = schedule.check_step(t, s, x_t=x_t)
     signal, spread = schedule.alpha_bars.sqrt(), (1 - schedule.alpha_bars).sqrt()
     lamda = (signal / spread).log()
     x_0, _ = predict(model, x_t, t, schedule)
     target = x_0
-    if previous is not None and (s > 0).all():
+    if previous is not None and (torch.as_tensor(s) > 0).all():
         r, old = previous
         target = x_0 + per_image((lamda[s] - lamda[t]) / (2 * (lamda[t] - lamda[r])), x_t) * (x_0 - old)
     shrink = per_image(spread[s] / spread[t], x_t)
@@ -290,12 +260,12 @@ def dpm_solver_step(model, x_t, t, s, schedule, previous=None, clip=True):
 
 # dpm_solver_step: clip always off => the argument clip is not used
 def dpm_solver_step(model, x_t, t, s, schedule, previous=None, clip=True):
-    t, s = check_step(x_t, t, s, schedule)
+    t, s = schedule.check_step(t, s, x_t=x_t)
     signal, spread = schedule.alpha_bars.sqrt(), (1 - schedule.alpha_bars).sqrt()
     lamda = (signal / spread).log()
     x_0, _ = predict(model, x_t, t, schedule, False)
     target = x_0
-    if previous is not None and (s > 0).all():
+    if previous is not None and (torch.as_tensor(s) > 0).all():
         r, old = previous
         target = x_0 + per_image((lamda[s] - lamda[t]) / (2 * (lamda[t] - lamda[r])), x_t) * (x_0 - old)
     shrink = per_image(spread[s] / spread[t], x_t)

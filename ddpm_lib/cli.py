@@ -1,0 +1,468 @@
+# Exported from notebooks/98_command_line.ipynb: edit the notebook, not this file.
+"""Train, draw and measure from a shell: `python -m ddpm_lib train`, `sample` and `evaluate`."""
+
+import argparse
+import json
+import math
+import os
+import time
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+
+import torch
+import torch.distributed as dist
+
+from ddpm_lib.checkpoint import (
+    load_checkpoint,
+    read_safetensors,
+    remove_leftovers,
+    save_checkpoint,
+    write_safetensors,
+)
+from ddpm_lib.data import DATASETS, FolderDataset, data_folder, load_images, to_minus_one_one
+from ddpm_lib.evaluation import evaluate
+from ddpm_lib.fast_sampling import ddim_sample, dpm_solver_sample
+from ddpm_lib.sampling import Batched, sample
+from ddpm_lib.schedule import NoiseSchedule, linear_betas
+from ddpm_lib.training import (
+    TrainingState,
+    best_device,
+    best_precision,
+    mean_over_processes,
+    mixed_precision,
+    on_device,
+    previous,
+    rank_and_world_size,
+    resume,
+    save_training_state,
+    train,
+    train_step,
+)
+from ddpm_lib.unet import UNet
+
+try:
+    import fcntl
+except ImportError:  # Windows has other locks
+    fcntl = None
+
+
+HALVINGS = 2  # of the pictures' sides, by the default UNet
+
+
+def positive_number(kind):
+    """For argparse: the function that reads a positive finite number of that kind (`int` or `float`)."""
+
+    def read(text):
+        if not 0 < kind(text) < math.inf:
+            raise argparse.ArgumentTypeError(f"must be positive, got {text}")
+        return kind(text)
+
+    read.__name__ = kind.__name__  # for argparse's own message about what is no number
+    return read
+
+
+def image_side(text):
+    """For argparse: a side of square pictures that the default UNet can halve."""
+    side, unit = positive_number(int)(text), 2**HALVINGS
+    if side % unit:
+        near = f"{side // unit * unit} or {side // unit * unit + unit}" if side > unit else str(unit)
+        raise argparse.ArgumentTypeError(
+            f"must be a multiple of {unit}, for the UNet halves it {HALVINGS} times: {near}, not {side}"
+        )
+    return side
+
+
+def device_name(text):
+    """For argparse: a device that torch can use here."""
+    try:
+        torch.empty(0, device=text)
+    except (AssertionError, RuntimeError) as error:
+        raise argparse.ArgumentTypeError(f"torch can't use {text!r} on this machine") from error
+    return text
+
+
+SAMPLERS = {  # each with the steps that it takes where --steps does not say
+    "ancestral": (sample, 1000),
+    "ddim": (ddim_sample, 50),
+    "dpm_solver": (dpm_solver_sample, 20),
+}
+
+
+def add_machine_options(parser):
+    """The options that every command has."""
+    parser.add_argument("--seed", type=int, default=0, help="the same seed gives the same result (default: 0)")
+    parser.add_argument("--device", type=device_name, help="cpu, cuda, cuda:1 or mps (default: a GPU, if there is one)")
+    parser.add_argument(
+        "--precision",
+        choices=("float32", "bfloat16"),
+        help="(default: bfloat16 where the processor has instructions for it, else float32)",
+    )
+
+
+def add_train_options(parser):
+    """The options of `train`."""
+    add, default, names = parser.add_argument, "(default: %(default)s)", ", ".join(DATASETS)
+    add("--data", default="fashion-mnist", help=f"{names}, or a folder with pictures in sub-folders {default}")
+    add("--image-size", type=image_side, help="for a folder: the side of the square pictures (default: 28)")
+    add("--channels", type=int, choices=(1, 3), help="for a folder: 1 is grey, 3 is RGB (default: 1)")
+    add(
+        "--workers",
+        type=positive_number(int),
+        help="for a folder: processes that read it while the network trains (default: it is read first, if it fits in memory)",
+    )
+    add(
+        "--minutes",
+        type=positive_number(float),
+        default=10,
+        help=f"time to train, turned into steps at the start {default}",
+    )
+    add("--images", type=positive_number(int), help="train on this many images, instead of for --minutes")
+    add("--batch-size", type=positive_number(int), default=32, help=f"images a step, over all processes {default}")
+    add("--learning-rate", type=positive_number(float), default=2e-3, help=f"the highest one of the run {default}")
+    add("--compile", action="store_true", help="compile the network first, which takes a while; for a GPU")
+    add("--save-every", type=positive_number(int), default=500, help=f"steps between two saves {default}")
+    add("--out", type=Path, help="folder for the run (default: runs/ and the name of the data)")
+
+
+def add_draw_options(parser, count):
+    """The options of drawing, which `sample` and `evaluate` share."""
+    add, default = parser.add_argument, "(default: %(default)s)"
+    steps = ", ".join(f"{number} for {name}" for name, (_, number) in SAMPLERS.items())
+    add("--checkpoint", type=Path, help="model.safetensors of a run (default: the model that ships with the library)")
+    add("-n", "--count", type=positive_number(int), default=count, help=f"how many pictures {default}")
+    add("--sampler", choices=tuple(SAMPLERS), default="dpm_solver", help=default)
+    add("--steps", type=positive_number(int), help=f"calls of the network a picture (default: {steps})")
+    add("--batch-size", type=positive_number(int), default=100, help=f"pictures in one call {default}")
+
+
+def options_parser():
+    """The options of `python -m ddpm_lib`."""
+    parser = argparse.ArgumentParser(
+        prog="python -m ddpm_lib", description="Train a diffusion model, draw with it, measure it."
+    )
+    commands = parser.add_subparsers(required=True, metavar="train | sample | evaluate")
+
+    def command(function, about):
+        added = commands.add_parser(function.__name__.removesuffix("_command"), help=about, description=about)
+        added.set_defaults(command=function)
+        return added
+
+    training = command(train_command, "Train a UNet to predict noise; goes on with the run in --out if there is one.")
+    add_train_options(training)
+    drawing = command(sample_command, "Draw pictures with a trained network.")
+    add_draw_options(drawing, count=16)
+    drawing.add_argument(
+        "--out", type=Path, default=Path("samples.png"), help="the grid of pictures (default: %(default)s)"
+    )
+    drawing.add_argument(
+        "--pngs", type=Path, metavar="FOLDER", help="also write each picture as a PNG file into this folder"
+    )
+    drawing.add_argument(
+        "--safetensors", type=Path, metavar="FILE", help="also write all pixels into this file, for evaluate"
+    )
+    measuring = command(
+        evaluate_command, "Draw garments, or take drawn ones, and measure how near they come to Fashion-MNIST."
+    )
+    add_draw_options(measuring, count=1000)
+    measuring.add_argument(
+        "--samples", type=Path, metavar="FILE", help="measure the pictures of this file, and draw none"
+    )
+    for added in (training, drawing, measuring):
+        add_machine_options(added)
+    return parser
+
+
+def parse_arguments(arguments=None):
+    """The command line, read: options that do not go together are refused, and the clock starts."""
+    parser = options_parser()
+    options = parser.parse_args(arguments)
+    options.start = time.perf_counter()  # from here on the minutes count
+    options.device = options.device or best_device()
+    if options.command is train_command:
+        if options.data in DATASETS and (options.image_size or options.channels or options.workers):
+            parser.error(
+                f"--image-size, --channels and --workers are for a folder of pictures, and --data is {options.data}"
+            )
+        options.out = options.out or Path("runs") / Path(options.data).resolve().name
+    return options
+
+
+@contextmanager
+def exit_on(*errors, advice=""):
+    """Turn these errors into the end of the program: their message, then the advice, and no traceback."""
+    try:
+        yield
+    except errors as error:
+        raise SystemExit(f"{error}\n{advice}".strip()) from None
+
+
+def fits_in_memory(shape):
+    """Whether float32 pictures of that shape take at most half of this machine's memory; True where it does not say."""
+    try:
+        memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, ValueError, OSError):
+        return True
+    return 4 * math.prod(shape) <= memory / 2
+
+
+def read_pictures(options):
+    """The images that --data names: a tensor, or a `FolderDataset` where they are to be read while the network trains."""
+    if options.data in DATASETS:
+        return load_images(options.data)[0]
+    pictures = FolderDataset(options.data, options.image_size or 28, options.channels or 1)
+    return pictures if options.workers or not fits_in_memory(pictures.shape) else pictures[:]
+
+
+def keep_near(images, device):
+    """A tensor of images on the GPU, where it takes at most a quarter of its free memory; else the images where they are."""
+    if torch.device(device).type == "cuda" and torch.is_tensor(images):
+        if images.nbytes <= torch.cuda.mem_get_info(device)[0] / 4:
+            return images.to(device)
+    return images
+
+
+def open_pictures(options):
+    """The images that --data names, near the device. The first process opens them first, in case they must be downloaded or unpacked."""
+    rank, processes = rank_and_world_size()
+    if rank > 0:
+        dist.barrier()
+    advice = f"--data must be {', '.join(DATASETS)}, or a folder with pictures in sub-folders."
+    with exit_on(OSError, RuntimeError, ValueError, advice=advice):
+        images = read_pictures(options)
+    if rank == 0 and processes > 1:
+        dist.barrier()
+    return keep_near(images, options.device)
+
+
+LOOKS = 0.05  # the share of a run's time that is set aside for drawing
+
+
+def seconds_per_step(model, schedule, images, batch_size, precision, steps=10):
+    """Time `steps` training steps of `model`, or a second of them, after two that do not count; returns seconds a step.
+
+    The weights are put back as they were.
+    """
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    state = TrainingState(model, schedule, steps + 2, batch_size, precision=precision)
+    for _ in range(2):
+        train_step(state, images)  # ends with numbers on the CPU, for which it waits for the device
+    start, timed, seconds = time.perf_counter(), 0, 0
+    while timed < steps and seconds < 1:
+        train_step(state, images)
+        timed, seconds = timed + 1, mean_over_processes(time.perf_counter() - start)
+    model.load_state_dict(before)
+    return seconds / timed
+
+
+def affordable_steps(model, schedule, images, precision, options):
+    """How many steps the minutes that are left pay for, at the pace that is measured now."""
+    seconds = seconds_per_step(model, schedule, images, options.batch_size, precision)
+    time_left = mean_over_processes(options.minutes * 60 - (time.perf_counter() - options.start))
+    return int(time_left * (1 - LOOKS) / seconds)
+
+
+def start_training(images, options):
+    """A new run of the default UNet on `images`, as the options of `train` say."""
+    torch.manual_seed(options.seed)
+    model, schedule = on_device(UNet(image_channels=images.shape[1]), options.device), NoiseSchedule(linear_betas(1000))
+    if options.compile:
+        model.compile()
+    precision = options.precision or best_precision(options.device)
+    if options.images:
+        steps = options.images // options.batch_size
+    else:
+        steps = affordable_steps(model, schedule, images, precision, options)
+    settings = (options.batch_size, options.learning_rate, precision, options.seed)
+    return TrainingState(model, schedule, max(1, steps), *settings)
+
+
+def open_run(options, images, path):
+    """The run that is saved at `path`, or else a new one."""
+    if not path.exists():
+        with exit_on(ValueError):
+            return start_training(images, options)
+    advice = f"Delete {path} to begin again, or choose another --out."
+    if previous(path).exists():
+        advice = f"Put {previous(path)}, the state before it, in its place, or delete {path} to begin again."
+    with exit_on(ValueError, advice=advice):
+        state = resume(path, options.device)
+        channels = state.model.settings["image_channels"]
+        if channels != images.shape[1]:
+            raise ValueError(f"{path} was trained on {channels} channel(s), and --data has {images.shape[1]}")
+    if options.compile:
+        state.model.compile()
+    return state
+
+
+def steps_between_looks(steps, batch_size, calls=16 * 50):
+    """A fifth of the run, or more where `calls` of the network would take more than `LOOKS` of the time in between."""
+    return max(math.ceil(steps / 5), math.ceil(calls / LOOKS / (3 * batch_size)))
+
+
+def save_grid(images, path):
+    """Write images `(N, C, H, W)` in [-1, 1] as one PNG file, eight in a row, or more where there are many."""
+    from torchvision.utils import save_image
+
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    save_image((images.clamp(-1, 1) + 1) / 2, path, nrow=max(8, math.isqrt(len(images))))
+
+
+def take_a_look(state, folder, image_shape):
+    """Write the averaged model, and a grid of pictures that it draws in 50 steps, into `folder`; returns the grid's path."""
+    model, precision = state.ema.model, state.settings["precision"]
+    notes = {"image size": str(image_shape[-1]), "settings": json.dumps(state.settings), "step": str(state.step)}
+    save_checkpoint(folder / "model.safetensors", model, state.schedule, notes)
+    generator = torch.Generator().manual_seed(0)
+    with mixed_precision(model, precision):
+        images = sample(model, state.schedule, (16, *image_shape), steps=50, generator=generator, progress=False)
+    save_grid(images.float().cpu(), folder / f"samples-{state.step:06d}.png")
+    return folder / f"samples-{state.step:06d}.png"
+
+
+@contextmanager
+def only_run_in(folder):
+    """Hold the lock of a run's folder, which dies with this process; end the program where another process holds it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with open(folder / "lock", "a") as file:
+        try:
+            if fcntl:
+                fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # not flock: the workers would inherit it
+        except (BlockingIOError, PermissionError):
+            raise SystemExit(
+                f"Another run is at work in {folder}. Wait for its end, or choose another --out."
+            ) from None
+        yield
+
+
+@contextmanager
+def joined_processes(device):
+    """Join the processes that torchrun started, one a GPU where `device` is one. Without torchrun there is nothing to join."""
+    if not (dist.is_available() and dist.is_torchelastic_launched()):
+        yield
+        return
+    on_gpu = torch.device(device).type == "cuda"
+    if on_gpu:
+        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
+    dist.init_process_group("nccl" if on_gpu else "gloo")
+    yield  # after an error the process just ends, and torchrun ends the others
+    dist.destroy_process_group()
+
+
+WORKERS = 2  # where a folder does not fit in memory and --workers does not say
+
+
+def announce(state, path, device):
+    """Say what begins or goes on, clear up behind a process that was killed, and save, so that a disk that can't be written shows early."""
+    settings = state.settings
+    if state.step:
+        done = f"after step {state.step} of {settings['steps']}"
+        print(f"going on with {path} {done}, with its own settings; --out starts another run")
+    print(
+        f"{settings['steps']} steps of {settings['batch_size']} images in {settings['precision']} on {device}",
+        flush=True,
+    )
+    for name in ("training", "model"):
+        remove_leftovers(path.with_name(f"{name}.safetensors"))
+    save_training_state(path, state)
+
+
+def run(options, path):
+    """Train as the options say, with the state in `path`, and a look now and then."""
+    images, first = open_pictures(options), rank_and_world_size()[0] == 0
+    with only_run_in(options.out) if first else nullcontext():
+        state = open_run(options, images, path)
+        steps, every = (
+            state.settings["steps"],
+            steps_between_looks(state.settings["steps"], state.settings["batch_size"]),
+        )
+        if first:
+            announce(state, path, options.device)
+
+        def look_now_and_then(state):
+            if state.step % every == 0 and state.step < steps:
+                take_a_look(state, options.out, images.shape[1:])
+
+        workers = 0 if torch.is_tensor(images) else options.workers or WORKERS
+        train(state, images, path, options.save_every, after_step=look_now_and_then, workers=workers)
+        if first:
+            print(f"wrote {options.out / 'model.safetensors'} and {take_a_look(state, options.out, images.shape[1:])}")
+
+
+def train_command(options):
+    """Train: writes training.safetensors (to go on), model.safetensors and samples-*.png into --out."""
+    path = options.out / "training.safetensors"
+    kept = f"The state that was saved last, if there is one, is still in {path}."
+    with (
+        exit_on(KeyboardInterrupt, advice="Run the same command to go on."),
+        exit_on(FloatingPointError, advice=f"{kept} Begin again with a lower --learning-rate and another --out."),
+        exit_on(OSError, advice=f"{kept} Make room in {options.out}, then run the same command to go on."),
+        joined_processes(options.device),
+    ):
+        run(options, path)
+
+
+def open_checkpoint(path, device):
+    """The model of the checkpoint at `path`, or the shipped one, on that device; its schedule; and the shape of its pictures, `(C, H, W)`."""
+    with exit_on(OSError, ValueError):
+        path = path or data_folder() / "fashion-mnist.safetensors"
+        model, schedule = load_checkpoint(path)
+        side = int(read_safetensors(path, "checkpoint")[1].get("image size", 28))
+    return on_device(model, device), schedule, (model.settings["image_channels"], side, side)
+
+
+def draw(options):
+    """The pictures that the options ask for, uint8 `(N, C, H, W)`, and how they were drawn, a dict of strings."""
+    model, schedule, image_shape = open_checkpoint(options.checkpoint, options.device)
+    sampler, steps = SAMPLERS[options.sampler]
+    steps, precision = options.steps or min(steps, schedule.T), options.precision or best_precision(options.device)
+    shape, generator = (options.count, *image_shape), torch.Generator().manual_seed(options.seed)
+    with exit_on(ValueError), mixed_precision(model, precision):
+        images = sampler(Batched(model, options.batch_size), schedule, shape, steps=steps, generator=generator)
+    pixels = ((images.float().cpu().clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)
+    about = {"checkpoint": options.checkpoint or "fashion-mnist", "sampler": options.sampler, "evaluations": steps}
+    about |= {"seed": options.seed, "computed in": precision, "device": options.device}
+    return pixels, {name: str(value) for name, value in about.items()}
+
+
+def sample_command(options):
+    """Draw: writes a grid of pictures, and each picture by itself or all pixels where they are asked for."""
+    pixels, about = draw(options)
+    images = to_minus_one_one(pixels)
+    with exit_on(OSError):
+        save_grid(images, options.out)
+        for k, image in enumerate(images if options.pngs else ()):
+            save_grid(image[None], options.pngs / f"{k:05d}.png")
+        if options.safetensors:
+            write_safetensors(options.safetensors, {"pixels": pixels}, {"kind": "samples"} | about)
+    written = [str(path) for path in (options.out, options.pngs, options.safetensors) if path]
+    print(f"{', '.join(f'{name} {value}' for name, value in about.items())}\nwrote {', '.join(written)}")
+
+
+def read_samples(path):
+    """The pictures in a file that `sample --safetensors` wrote, uint8 `(N, C, H, W)`, and what it says of how they were drawn."""
+    tensors, about = read_safetensors(path, "samples")
+    return tensors["pixels"], {name: about[name] for name in sorted(about) if name not in ("kind", "checksum")}
+
+
+def print_figures(about, figures):
+    """Print how pictures were drawn and what `evaluate` found, a line each, beside what real pictures score."""
+    for name, value in about.items():
+        print(f"{name:18}{value}")
+    for name, value in figures.items():
+        if not name.endswith("_real"):
+            values = " ".join(f"{number:.4g}" for number in (value if isinstance(value, list) else [value]))
+            real = figures.get(name + "_real")
+            print(f"{name.replace('_', ' '):18}{values}" + ("" if real is None else f"   (real pictures: {real:.4g})"))
+
+
+def evaluate_command(options):
+    """Measure: prints what `evaluate` finds, and how the pictures were drawn."""
+    with exit_on(OSError, TypeError, ValueError):
+        pixels, about = read_samples(options.samples) if options.samples else draw(options)
+        print_figures(about, evaluate(to_minus_one_one(pixels)))
+
+
+def main(arguments=None):
+    """Run one of the commands, with these arguments or those of the shell."""
+    options = parse_arguments(arguments)
+    options.command(options)
