@@ -24,7 +24,6 @@ class Formula(torch.nn.Module):
         return self.a * x + self.b * torch.as_tensor(t).reshape(-1, *[1] * (x.ndim - 1)) - float(self.training)
 
 
-GUESS = Formula(0.2, 0.2)
 DROPOUT = "the model answers in training mode, with its dropout on"
 
 
@@ -59,19 +58,23 @@ checks.mistakes("predict", [
 ])  # fmt: skip
 
 
-@checks.piece("reverse_step", "predict gives x_0, clipped if asked; the posterior at s gives mean and beta_tilde; add sqrt(variance) times noise_like. With variance='beta' it is 1 - alpha_bar_t / alpha_bar_s, and none in a step to s = 0.")
+@checks.piece(
+    "reverse_step",
+    "predict gives x_0, clipped if asked; the posterior at s gives mean and beta_tilde; add sqrt(variance) times noise_like. "
+    "With variance='beta' it is 1 - alpha_bar_t / alpha_bar_s, and none in a step to s = 0.",
+)
 def _(lib):
     schedule, x = lib.NoiseSchedule(BETAS), torch.full((100_000, 1), 0.5, dtype=torch.float64)
 
-    def step(t=4, s=None, clip=False, variance="beta_tilde", model=GUESS, x=x):
-        return lib.reverse_step(model, x, t, schedule, s, seeded(), clip, variance)
+    def step(t=4, s=None, clip=False, variance="beta_tilde", model=None, x=x):
+        return lib.reverse_step(model or Formula(0.2, 0.2), x, t, schedule, s, seeded(), clip, variance)
 
     found = {"x_3 from x_4 = 0.5": moments(step()), "x_3 with variance='beta'": moments(step(variance="beta"))}
-    for noise, far in ((-3, "above 1"), (3, "below -1")):  # 0.75 a step of t
+    for noise, far in ((-3, "above 1"), (3, "below -1")):
         for clip in (True, False):
-            found[f"x_3 with clip={clip}, where the predicted noise implies an x_0 far {far}"] = moments(step(4, None, clip, model=Formula(0, noise / 4)))
+            found[f"x_3 with clip={clip}, where the predicted noise implies an x_0 far {far}"] = moments(step(clip=clip, model=Formula(0, noise / 4)))
     for variance in ("beta_tilde", "beta"):
-        found[f"x_0 from x_1 with variance={variance!r}"] = moments(step(1, None, variance=variance))
+        found[f"x_0 from x_1 with variance={variance!r}"] = moments(step(1, variance=variance))
         found[f"x_3 from x_6 with variance={variance!r}"] = moments(step(6, 3, variance=variance))
         drawn = step(torch.tensor([1, 2, 9]), variance=variance, x=x.reshape(-1)[:60_000].reshape(3, -1))
         found |= {f"image {k} of three with t = 1, 2, 9 and variance={variance!r}": moments(drawn[k]) for k in range(3)}
@@ -111,7 +114,7 @@ checks.mistakes("reverse_step", [
     (RETURN, f"if s > 0:\n        {RETURN}\n    return mean", f"{OWN}no `if` can ask them all; (s > 0) times the variance is none where s = 0"),
     (f"per_image(({BETA}) * (s > 0), x_t)", f"({BETA}) * (s > 0)", f"{OWN}per_image(..., x_t) gives its coefficient the shape that multiplies x_t"),
     ("noise_like(x_t, generator)", "noise_like(x_t)", "one seed, two draws: hand `generator` on to noise_like"),
-    (PREDICT, "x_0, _ = predict(lambda x, t: model.train()(x, t), x_t, t, schedule, clip)", f"{DROPOUT}: ask it through `predict`"),
+    (PREDICT, "x_0 = schedule.predict_x_0(x_t, t, model(x_t, t))\n    x_0 = x_0.clamp(-1, 1) if clip else x_0", f"{DROPOUT}: ask it through `predict`"),
 ])  # fmt: skip
 
 
