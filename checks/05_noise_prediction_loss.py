@@ -12,7 +12,11 @@ def guess(x_t, t):
     return 0.3 * x_t + 0.1 * torch.as_tensor(t).reshape(-1, 1)
 
 
-@checks.piece("noise_prediction_loss", "Where t is None draw one for each image, 1..T; schedule.check(t, 1, x_0=x_0) refuses a given t = 0. Where noise is None draw it (noise_like). Then the mean squared error of model(x_t, t), with t as time_of_each(t, x_0) lays it out.")
+@checks.piece(
+    "noise_prediction_loss",
+    "Where t is None draw one for each image, 1..T; schedule.check(t, 1, x_0=x_0) refuses a given t = 0. Where noise is None draw it "
+    "(noise_like). Then the mean squared error of model(x_t, t), with t as time_of_each(t, x_0) lays it out.",
+)
 def _(lib):
     schedule, x_0, t, noise = lib.NoiseSchedule(BETAS), normal(3, 2), torch.tensor([1, 4, 8]), normal(3, 2, seed=1)
     weight, seen = torch.ones(1, dtype=torch.float64, requires_grad=True), []
