@@ -23,6 +23,7 @@ from course.lessons import code_of, notebooks
 from course.slices import cells_calling, sources_for
 
 NOTEBOOKS = notebooks()
+WITH_LIVE_FIGURES = [path for path in NOTEBOOKS if cells_calling(path, "live_figure")]
 
 
 CELLS = [
@@ -116,7 +117,7 @@ def lab(browser, server):
 
 
 @pytest.mark.parametrize("frontend", FRONTENDS)
-@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", WITH_LIVE_FIGURES, ids=lambda path: path.stem)
 def test_live_figure_of_every_notebook_follows_the_mouse(path, frontend, browser, server):
     """The notebook's last live figure that has a slider, with the cells that it needs."""
     address, folder = server
@@ -135,7 +136,7 @@ def stored_stills(path, name):
     return sum("".join(output.get("data", {}).get("text/html", "")).count(f'<img class="{name}"') for output in outputs)
 
 
-@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", WITH_LIVE_FIGURES, ids=lambda path: path.stem)
 def test_untrusted_notebook_shows_still_pictures(path, lab):
     """As committed, never trusted: every scrubber and live figure is a picture with alternative text, and none is a hole."""
     switch_to(lab, path.name, kernel=False)
