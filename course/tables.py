@@ -88,7 +88,7 @@ def between(text, name, content):
 
 def run_times(root):
     """The seconds that each notebook took when all were last timed, by name."""
-    path = root / "benchmarks" / "results" / "notebooks.json"
+    path = root / "benchmarks" / "results" / "speed_notebooks.json"
     return json.loads(path.read_text(encoding="utf-8"))["seconds"] if path.exists() else {}
 
 

@@ -71,10 +71,10 @@ class Files:
     def __init__(self, folder, stem):
         self.folder, self.stem, self.count = folder, stem, 0
 
-    def add(self, kind, ending, data):
+    def add(self, kind, suffix, data):
         """Write a file; returns its address relative to the pages."""
         self.count += 1
-        name = f"{kind}/{self.stem}_{self.count:02d}.{ending}"
+        name = f"{kind}/{self.stem}_{self.count:02d}.{suffix}"
         (self.folder / kind).mkdir(parents=True, exist_ok=True)
         (self.folder / name).write_bytes(data)
         return name

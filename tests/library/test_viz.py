@@ -18,6 +18,7 @@ from ddpm_lib.viz import live_figure, plot_frames, scrub, show_figure, show_imag
 
 matplotlib.use("Agg")
 plt = matplotlib.pyplot
+pytest.importorskip("ipywidgets", reason="pictures are displayed by Jupyter")
 
 
 def page_of(widget):
