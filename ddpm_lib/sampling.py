@@ -89,8 +89,8 @@ def initial_noise(model, shape, generator=None, x_T=None):
     if len(shape) < 2 or any(size < 1 for size in shape):
         raise ValueError(f"shape must be (N, C, H, W) or (N, D) with positive sizes, got {tuple(shape)}")
     if x_T is None:
-        like = next(model.parameters(), None) if isinstance(model, nn.Module) else None
-        like = torch.empty(0) if like is None else like  # a model without parameters works in float32 on the CPU
+        parameters = model.parameters() if isinstance(model, nn.Module) else ()
+        like = next(iter(parameters), torch.empty(0))  # a model without parameters works in float32 on the CPU
         return noise_like(like.new_empty(tuple(shape)), generator)
     check_float("x_T", x_T)
     if tuple(x_T.shape) != tuple(shape):

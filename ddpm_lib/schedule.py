@@ -97,8 +97,7 @@ class NoiseSchedule:
 
     def check(self, t, lowest, **tensors):
         """Check float tensors of one shape against each other and `t` against them; return `t` as `check_time` does."""
-        check_alike(**tensors)
-        return check_time(t, next(iter(tensors.values())).shape[0], lowest, self.T)
+        return check_time(t, check_alike(**tensors), lowest, self.T)
 
     def signal_and_noise(self, t, x):
         """The two coefficients of Eq. 4, sqrt(alpha_bar_t) and sqrt(1 - alpha_bar_t), shaped to multiply `x`.
@@ -127,10 +126,9 @@ class NoiseSchedule:
 
     def check_step(self, t, s, **tensors):
         """Check a step from `t`, in 1..T, to an earlier `s`, in 0..t - 1, None for t - 1, and float tensors of one shape; return both."""
-        t = self.check(t, 1, **tensors)
-        if s is None:
-            return t, t - 1
-        s = check_time(s, next(iter(tensors.values())).shape[0], 0, self.T, name="s")
+        batch_size = check_alike(**tensors)
+        t = check_time(t, batch_size, 1, self.T)
+        s = t - 1 if s is None else check_time(s, batch_size, 0, self.T, name="s")
         earlier = s < t  # a bool for two ints, else a tensor
         if not (earlier.all() if torch.is_tensor(earlier) else earlier):
             raise ValueError(f"s must be smaller than t, the step goes towards 0; got s = {s}, t = {t}")
@@ -153,10 +151,11 @@ class NoiseSchedule:
 
 
 def check_alike(**tensors):
-    """Raise, naming the argument, unless all are float tensors of one shape."""
+    """Raise, naming the argument, unless all are float tensors of one shape `(N, ...)`; return N."""
     (first, x), *others = tensors.items()
     check_float(first, x)
     for name, other in others:
         check_float(name, other)
         if other.shape != x.shape:
             raise ValueError(f"{name} must have the shape of {first}, {tuple(x.shape)}, got {tuple(other.shape)}")
+    return x.shape[0]

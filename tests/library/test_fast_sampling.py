@@ -351,6 +351,10 @@ def test_no_step_and_no_loss_waits_for_the_device(schedule):
             ]
             assert all(x_s.shape == x_t.shape and x_s.device == x_t.device for x_s in steps)
             assert noise_prediction_loss(model, x_t, schedule).device == x_t.device
+            signal, _ = schedule.signal_and_noise(
+                torch.empty(3, dtype=torch.int64, device="cuda"), x_t
+            )  # t drawn there
+            assert signal.device == x_t.device
             for wait in (lambda: x_t.sum().item(), lambda: x_t.cpu(), lambda: bool((x_t > 0).all())):
                 with pytest.raises(AssertionError):  # the mode can fail
                     wait()

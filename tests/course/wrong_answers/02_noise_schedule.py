@@ -414,7 +414,7 @@ def exercise_1(betas, t):
     return (1 - betas[:t]).prod().sqrt()
 
 
-# exercise 1: right but for t = 0 => alpha_bar_0: index -1 is the last entry
+# exercise 1: right but for t = 0 => index -1 is the last entry
 def exercise_1(betas, t):
     return (1 - betas).cumprod(0)[t - 1]
 
@@ -441,7 +441,7 @@ def exercise_2(schedule, x_s, s, t, noise):
     return (at_t / at_s).sqrt() * x_s + (at_s - at_t).sqrt() * noise
 
 
-# exercise 2: no square roots => the factor of x_s, for s = 200 and t = 500: this is the product of the alphas itself; a square root is missing
+# exercise 2: no square roots => this is the product of the alphas itself; a square root is missing
 def exercise_2(schedule, x_s, s, t, noise):
     left = schedule.alpha_bars[t] / schedule.alpha_bars[s]
     return left * x_s + (1 - left) * noise
