@@ -18,7 +18,8 @@ class Guess(torch.nn.Module):
         return (0.4 * x_t + 0.08 * torch.as_tensor(t).to(x_t).reshape(-1, 1)) * (1 + self.training)
 
 
-@checks.piece("ddim_step", "sigma is eta times the posterior's spread from t to s, from alpha_bars at t and s; x_s = sqrt(alpha_bar_s) x_0 + sqrt(1 - alpha_bar_s - sigma^2) noise, plus sigma times new noise where eta > 0.")
+@checks.piece("ddim_step", "sigma is eta times the posterior's spread from t to s, from alpha_bars at t and s; x_s = sqrt(alpha_bar_s) x_0 + "
+    "sqrt(1 - alpha_bar_s - sigma^2) noise, plus sigma times new noise where eta > 0.")  # fmt: skip
 def _(lib):
     schedule, x_t, many = lib.NoiseSchedule(MILD), torch.tensor([[2.0, -0.3]]).double(), torch.full((100_000, 1), 2.0).double()
 
@@ -65,7 +66,8 @@ checks.mistakes("ddim_step", [
 ])  # fmt: skip
 
 
-@checks.piece("ddim_encode", "A walk along the times from 0 to T: the step from t to a later s asks the model at s (predicted_noise), predicts x_0 with that noise at t, and takes it to s with add_noise. No clipping.")
+@checks.piece("ddim_encode", "A walk along the times from 0 to T: the step from t to a later s asks the model at s (predicted_noise), predicts x_0 with that noise at t, "
+    "and takes it to s with add_noise. No clipping.")  # fmt: skip
 def _(lib):
     schedule, x_0 = lib.NoiseSchedule(BETAS), torch.tensor([[0.3], [-1.8]]).double()
     codes = {spacing: lib.ddim_encode(Guess().train(), schedule, x_0, 3, False, spacing) for spacing in ("time", "quadratic")}
@@ -84,7 +86,9 @@ checks.mistakes("ddim_encode", [
 ])  # fmt: skip
 
 
-@checks.piece("dpm_solver_step", "lamda = log(signal / spread). With `previous`, and for each image where s > 0 (torch.where; there spread[s] > 0), the target is x_0 carried on along its last change, by (lamda_s - lamda_t) / (2 (lamda_t - lamda_r)). x_s = spread_s / spread_t x_t + (signal_s - spread_s / spread_t signal_t) target.")
+@checks.piece("dpm_solver_step", "lamda = log(signal / spread). With `previous`, and for each image where s > 0 (torch.where; there spread[s] > 0), "
+    "the target is x_0 carried on along its last change, by (lamda_s - lamda_t) / (2 (lamda_t - lamda_r)). "
+    "x_s = spread_s / spread_t x_t + (signal_s - spread_s / spread_t signal_t) target.")  # fmt: skip
 def _(lib):
     schedule, x_t = lib.NoiseSchedule(BETAS), torch.tensor([[2.0], [-0.3]]).double()
     before = torch.tensor([8, 8]), torch.full((2, 1), 0.25).double()
@@ -105,6 +109,7 @@ def _(lib):
     return found | {"x_s, where s = 0 for one image only": step(x, t, torch.tensor([1, 3, 0]), (r, 0.5 * x))[0]}
 
 
+TOGETHER = "a step differs with the other images of its batch: with s = 0 for one of them, only that one is of first order (torch.where)"
 REACH, X_S = "(lamda[s] - lamda[t]) / (2 * (lamda[t] - lamda[r]))", "per_image(shrink, x_t) * x_t + per_image(signal[s] - shrink * signal[t], x_t) * target"
 checks.mistakes("dpm_solver_step", [
     ("x_0, _ = predict", "_, x_0 = predict", "the model's noise stands where x_0 belongs"),
@@ -122,7 +127,7 @@ checks.mistakes("dpm_solver_step", [
     ("(x_0 - x_0_before)", "(x_0_before - x_0)", "the change has the wrong sign: x_0 minus the one before"),
     (".log()", "", "lamda without its logarithm"),
     (f"torch.where(spread[s] > 0, {REACH}, 0.0)", REACH, "it must be of first order: the log-SNR at t = 0 is infinite, and 0 times infinity is NaN"),
-    ("if previous is not None", "if previous is not None and (torch.as_tensor(s) > 0).all()", "a step differs with the other images of its batch: with s = 0 for one of them, only that one is of first order (torch.where)"),
+    ("if previous is not None", "if previous is not None and (torch.as_tensor(s) > 0).all()", TOGETHER),
     ("per_image(reach, x_t)", "reach", PER_IMAGE),
     (X_S, "shrink * x_t + (signal[s] - shrink * signal[t]) * target", PER_IMAGE),
 ])  # fmt: skip
