@@ -1,12 +1,13 @@
-"""The patients of notebook 10: twelve classic mistakes, each in code that is otherwise healthy, and the healthy code itself.
+"""The patients of notebook 10: twelve classic mistakes, each in code that is otherwise healthy, and the healthy code itself; and how the exercises are tried.
 
 The sick samplers run in the notebook. The models take minutes to train: `benchmarks/10_bug_clinic.py` does it, with the code below,
 and keeps their weights. The notebook shows every mistake as the lines in which a sick function differs from the healthy one.
 """
 
+import ast
 import json
 import warnings
-from itertools import pairwise
+from itertools import combinations, pairwise
 from pathlib import Path
 
 import torch
@@ -14,7 +15,8 @@ from safetensors import safe_open
 from torch.nn import functional as F
 from torch.nn.utils import vector_to_parameters
 
-from course.lessons import RESULTS
+from course.check import Checks, as_numbers, plain, solutions
+from course.lessons import RESULTS, ROOT
 from ddpm_lib.schedule import NoiseSchedule, linear_betas
 from ddpm_lib.unet import UNet
 
@@ -274,3 +276,80 @@ def load_trained(name, path=TRAINED):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # NoiseSchedule warns of patient 11
         return model, NoiseSchedule(tensors[f"{name}.betas"]), tensors[f"{name}.losses"].float()
+
+
+# How the exercises are tried, and which mistakes are known.
+
+checks = Checks()
+
+
+@checks.exercise(1)
+def _(answer, page):
+    lengths = 50, 200
+    return {f"the signal left of 1000-step betas in {T} steps": as_numbers(answer(torch.linspace(1e-4, 0.02, T, dtype=torch.float64))) for T in lengths}
+
+
+BAR = "(1 - betas).prod()"
+checks.mistakes(1, [
+    (".sqrt()", "", "this is alpha_bar_T, the share of the variance; the amplitude is its root"),
+    (BAR, f"(1 - {BAR})", "this is the amplitude of the noise, the root of 1 - alpha_bar_T"),
+    (".prod()", ".cumprod(0)", "this is one value for each t; only the last is asked for"),
+    (BAR, "(1 - betas[-1])", "this is what the last step alone keeps; the steps before it take their share too"),
+    (BAR, "betas.prod()", "this is the product of the betas; what each step keeps is 1 - beta"),
+    (f"{BAR}.sqrt()", "(1 - betas.sqrt()).prod()", "you multiplied 1 - sqrt(beta); a step keeps sqrt(1 - beta) of the amplitude"),
+])  # fmt: skip
+
+
+@checks.exercise(2, 1e-4)
+def _(answer, page):
+    few = NoiseSchedule(linear_betas(60))
+    oracle = page.GaussianMixtureDenoiser(page.MEANS, page.STDS, page.WEIGHTS, few)
+    x_T, times = torch.randn(50, 1, generator=torch.Generator().manual_seed(6)), list(range(60, -1, -5))
+    got = torch.as_tensor(answer(oracle, few, x_T.clone(), times, torch.Generator().manual_seed(7)))
+    finite = torch.isfinite(got).float().mean()
+    assert got.shape == x_T.shape and finite == 1, f"x has shape {tuple(got.shape)}, {finite:.0%} of it finite; x_T has shape {tuple(x_T.shape)}"
+    assert not torch.equal(got, x_T), "this is x_T again: the loop changed nothing"
+    return {"the points at t = 0": got}
+
+
+DRAW = "torch.randn(x.shape, generator=generator)"
+checks.mistakes(2, [
+    (DRAW, "torch.zeros_like(x)", "no noise is added in the steps"),
+    (DRAW, "torch.randn(x.shape)", "every step draws torch.randn(x.shape, generator=generator) once"),
+])  # fmt: skip
+ILLS = [
+    ("times[:-1], times[1:]", "times[:-2], times[1:-1]", "it still ends one step early: the last pair of times must end in 0"),
+    ("clamp(-1, 1)", "clamp(0, 1)", "x_0 is still clamped to [0, 1]"),
+    ("weight_x = alpha", "weight_x = now", "one bar too many is still in the weight of x"),
+    ("variance.sqrt()", "variance", "the noise is still multiplied by the variance in place of its root"),
+]  # fmt: skip
+CURED = plain(ast.parse(solutions(ROOT / "notebooks" / "10_bug_clinic.ipynb")["exercise_2"]).body[0])
+for some in (some for count in (1, 2, 3, 4) for some in combinations(ILLS, count)):  # every set of the four diseases
+    sick = CURED
+    for old, new, _ in some:
+        assert sick.count(old) == 1
+        sick = sick.replace(old, new)
+    checks.mistakes(2, [(None, sick, "; ".join(says for *_, says in some))])
+
+
+@checks.exercise(3)
+def _(answer, page):
+    wrong, signs = [], page.signs_again
+    for n in (0, *page.order):
+        got = answer(dict(signs[n]), dict(signs[page.control_of[n]]))
+        assert isinstance(got, int) and 0 <= got <= 12, f"return a number from 0 to 12, got {got!r}"
+        if got != n:
+            best = page.apart(got, n, signs)[0]
+            seen = f"{signs[n][best]:.2f}, not {signs[got][best]:.2f}"
+            wrong.append(f"{f'patient {n}' if n else 'a healthy one'} was taken for {got or 'healthy'}; look at {best!r}: {seen}")
+    assert not wrong, f"{13 - len(wrong)} of 13 right. " + ". ".join(wrong)
+
+
+checks.mistakes(3, [
+    (None, "def exercise_3(signs, control):\n    return 0", "patient 12 was taken for healthy"),
+    (None, "def exercise_3(signs, control):\n    return 1 if signs['grain'] > 0.08 else 0", "patient 2 was taken for 1; look at 'last t'"),
+    ("return 12", "return 'NaN in the last step'", "return a number from 0 to 12"),
+    ("    if signs['last t'] > 1.5 * control['last t']:\n        return 2\n", "", "12 of 13 right. patient 2 was taken for 1; look at 'last t'"),
+    ("5 if signs['repeat'] < 0.01 else 6", "5", "12 of 13 right. patient 6 was taken for 5"),
+    ("3 if signs['black'] > -0.5 else 0", "0", "12 of 13 right. patient 3 was taken for healthy"),
+])  # fmt: skip

@@ -211,7 +211,7 @@ def failure(error):
     frames = traceback.StackSummary.extract(traceback.walk_tb(error.__traceback__), lookup_lines=False)
     own = [f for f in frames if f.filename.startswith("ddpm_lib/") or "ipykernel" in f.filename]
     line, advice = f", at `{own[-1].line}`" if own and own[-1].line else "", ""
-    if isinstance(error, NameError):
+    if isinstance(error, NameError) and own and own[-1].filename.startswith("ddpm_lib/"):
         advice = ": beside its arguments there is only what cells that begin with `#| export` define or import"
     elif isinstance(error, AttributeError) and type(error.obj).__name__ == "NoiseSchedule":
         advice = ": a schedule has T, betas, alphas, alpha_bars and snr, and no more"
