@@ -107,8 +107,17 @@ def kind(value):
 BETAS = torch.tensor([0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9], dtype=torch.float64)  # few and large: mistakes are large
 
 
+def seeded(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
 def normal(*shape, seed=0):
-    return torch.randn(shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+    return torch.randn(shape, generator=seeded(seed), dtype=torch.float64)
+
+
+def twice(call):
+    """Whether a call gives the same again, as it must where it draws with one seed."""
+    return "one result" if same(call(), call()) else "two results"
 
 
 # what a checks file holds
