@@ -245,9 +245,9 @@ def first_difference(got, right, tolerance):
 
 
 def agrees(got, other, tolerance, what=None):
-    """Whether two answers come out alike; with `what`, in this outcome."""
+    """Whether two answers come out alike; with `what`, in all outcomes up to this one."""
     if isinstance(got, dict) and isinstance(other, dict):
-        names = [what] if what else got.keys() | other.keys()
+        names = list(got)[: list(got).index(what) + 1] if what else got.keys() | other.keys()
         return all(name in got and name in other and same(got[name], other[name], tolerance) for name in names)
     return what is None and type(got) is type(other) is Failure and got == other
 
