@@ -2,26 +2,23 @@
 
 import torch
 
-from course.check import Checks, kind, moments
+from course.check import Checks, kind, moments, seeded, twice
 
 checks = Checks()
 
 
-def seeded(seed=0):
-    return torch.Generator().manual_seed(seed)
-
-
 def draws(draw):
     """Whether `draw(generator)` gives the same for one seed, and for two."""
-    return {"one seed gives one draw": torch.equal(draw(seeded()), draw(seeded())), "two seeds give one draw": torch.equal(draw(seeded()), draw(seeded(1)))}
+    seeds = iter((0, 1))
+    return {"a draw with one seed, twice": twice(lambda: draw(seeded())), "draws with two seeds": twice(lambda: draw(seeded(next(seeds))))}
 
 
 @checks.piece("noise_step", "Eq. 2 as one line: mean plus standard deviation times noise. `noise_like(x, generator)` draws the noise.")
 def _(lib):
-    x = torch.full((200_000, 1), 2.0)
+    x = torch.full((400, 500), 2.0)
     x_t = lib.noise_step(x, 0.02, seeded())
-    found = {"the shape of x_t": str(tuple(x_t.shape)), "x_t (from x = 2 with beta = 0.02)": moments(x_t), "its dtype": kind(x_t)}
-    return found | {"x, afterwards": x} | draws(lambda generator: lib.noise_step(x[:3], 0.02, generator))
+    found = {"x_t (from x = 2 with beta = 0.02)": moments(x_t), "its shape": str(tuple(x_t.shape)), "its dtype": kind(x_t), "x, afterwards": x}
+    return found | draws(lambda generator: lib.noise_step(x[:3], 0.02, generator))
 
 
 checks.mistakes("noise_step", [
@@ -43,7 +40,7 @@ checks.mistakes("noise_step", [
 
 @checks.piece("noise_chain", "Begin the list with x_0, append a noise_step of the last state for every beta of check_betas(betas).tolist(), and stack the list.")
 def _(lib):
-    x_0, betas = torch.full((100_000, 1), 2.0), [0.1, 0.3, 0.6]
+    x_0, betas = torch.full((200, 500), 2.0), [0.1, 0.3, 0.6]
     chain = lib.noise_chain(x_0, betas, seeded())
     found = {"what noise_chain returns": kind(chain), "the number of states, from three betas": len(chain)}
     found |= {f"state {t} of your chain (from x_0 = 2)": moments(state) for t, state in enumerate(chain[:4])}
@@ -85,9 +82,9 @@ checks.mistakes(1, [
 
 @checks.exercise(2)
 def _(answer, page):
-    x_0, betas = torch.full((200_000, 1), 2.0), torch.tensor([0.05, 0.5, 0.2, 0.4], dtype=torch.float64)
+    x_0, betas = torch.full((400, 500), 2.0), torch.tensor([0.05, 0.5, 0.2, 0.4], dtype=torch.float64)
     x = answer(x_0, betas, 2, seeded())
-    found = {"the shape of x_2": str(tuple(x.shape)), "x_2 (from x_0 = 2)": moments(x), "x_0, afterwards": x_0}
+    found = {"x_2 (from x_0 = 2)": moments(x), "its shape": str(tuple(x.shape)), "x_0, afterwards": x_0}
     return found | draws(lambda generator: answer(x_0[:3], betas, 2, generator)) | {"x_t for t = 0": answer(x_0, betas, 0, None)}
 
 
