@@ -52,6 +52,7 @@ class Moments:
 
 def moments(drawn):
     """What is compared of random numbers."""
+    assert torch.is_tensor(drawn), f"yours is of type {type(drawn).__name__} where a tensor belongs"
     drawn = as_numbers(drawn)
     return Moments(drawn.mean().item(), drawn.var().item(), drawn.numel())
 
