@@ -18,15 +18,15 @@ import time
 from pathlib import Path
 
 import torch
-from ddpm_lib.checkpoint import load_checkpoint, write_safetensors
-from ddpm_lib.metrics import bits_per_dim
 from tqdm import tqdm
 
 from benchmarks.speed.measure import checkpoint_digest, command, made_on, write_json
 from course.lessons import RESULTS
+from ddpm_lib.checkpoint import load_checkpoint, write_safetensors
 from ddpm_lib.data import data_folder, load_images
 from ddpm_lib.evaluation import evaluate
 from ddpm_lib.fast_sampling import ddim_sample, dpm_solver_sample
+from ddpm_lib.metrics import bits_per_dim
 from ddpm_lib.sampling import sample
 from ddpm_lib.training import best_device
 

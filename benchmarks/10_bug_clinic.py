@@ -13,12 +13,12 @@ import warnings
 from pathlib import Path
 
 import torch
-from ddpm_lib.checkpoint import write_safetensors
 from torch.nn.utils import parameters_to_vector
 from tqdm import tqdm
 
 from benchmarks.speed.measure import machine
 from course.lessons import checks_of
+from ddpm_lib.checkpoint import write_safetensors
 from ddpm_lib.data import load_images
 from ddpm_lib.training import learning_rate_factor
 from ddpm_lib.unet import UNet

@@ -269,7 +269,7 @@ def verdict(check, run, answer, right):
         said = f"it raises {got.kind}: {got.message}{got.place}"
     else:
         said = f"{what}: {difference(got[what], expected[what])}"
-    outcomes = [(mistake, run(check, mistake.apply(right))) for mistake in check.mistakes if mistake.old is None or mistake.old in right]
+    outcomes = [(mistake, run(check, mistake.apply(right))) for mistake in check.mistakes]
     for part in (None, what):  # a mistake alone; then one among others
         for mistake, other in outcomes:
             if agrees(got, other, check.tolerance, part):
@@ -280,35 +280,34 @@ def verdict(check, run, answer, right):
 # pieces
 
 
-@lru_cache(maxsize=1)
-def reference():
-    """The modules of the clone's own library, by name, loaded beside any other `ddpm_lib` that is imported already."""
-    outside = {name: sys.modules.pop(name) for name in list(sys.modules) if name.split(".")[0] == "ddpm_lib"}
-    sys.path.insert(0, str(ROOT))
-    importlib.invalidate_caches()
-    try:
-        names = [module for notebook in notebooks() for module in modules(notebook)]
-        for name in names:
-            importlib.import_module(f"ddpm_lib.{name}")
-        return {name: module for name, module in sys.modules.items() if name.split(".")[0] == "ddpm_lib"}
-    finally:
-        sys.path.remove(str(ROOT))
-        for name in [name for name in sys.modules if name.split(".")[0] == "ddpm_lib"]:
-            del sys.modules[name]
-        sys.modules |= outside
-
-
 @contextmanager
-def reference_imported():
-    """For a while `import ddpm_lib` finds the clone's own library."""
-    outside = {name: sys.modules.pop(name) for name in list(sys.modules) if name.split(".")[0] == "ddpm_lib"}
-    sys.modules |= reference()
+def library_set_aside():
+    """For a while no `ddpm_lib` is imported; afterwards it is the one that was before."""
+
+    def imported():
+        return [name for name in sys.modules if name.split(".")[0] == "ddpm_lib"]
+
+    before = {name: sys.modules.pop(name) for name in imported()}
     try:
         yield
     finally:
-        for name in [name for name in sys.modules if name.split(".")[0] == "ddpm_lib"]:
+        for name in imported():
             del sys.modules[name]
-        sys.modules |= outside
+        sys.modules |= before
+
+
+@lru_cache(maxsize=1)
+def reference():
+    """The modules of the clone's own library, by their names in `sys.modules`."""
+    with library_set_aside():
+        sys.path.insert(0, str(ROOT))
+        try:
+            for notebook in notebooks():
+                for name in modules(notebook):
+                    importlib.import_module(f"ddpm_lib.{name}")
+        finally:
+            sys.path.remove(str(ROOT))
+        return {name: module for name, module in sys.modules.items() if name.split(".")[0] == "ddpm_lib"}
 
 
 @lru_cache(maxsize=1)
@@ -339,11 +338,12 @@ def library(module, text):
     """The names of the whole library, with a module of this text in the place of the reference's."""
     file = f"ddpm_lib/{module}.py"
     linecache.cache[file] = len(text), None, text.splitlines(keepends=True), file
-    own = types.ModuleType(f"ddpm_lib.{module}")
-    with reference_imported():
+    own, parts = types.ModuleType(f"ddpm_lib.{module}"), reference()
+    with library_set_aside():
+        sys.modules |= parts
         exec(compile(text, file, "exec"), vars(own))
     names = {}
-    for part in reference().values():
+    for part in parts.values():
         names |= vars(part)
     return types.SimpleNamespace(**(names | vars(own)))
 
