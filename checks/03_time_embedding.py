@@ -16,11 +16,17 @@ def _(lib):
     return {"the embedding of t = 1, 2, 3, 5, 7 with max_period = 100": few, "the embedding of t = 1, 10, 500, 1000": late, "its dtype": kind(few)}
 
 
+TRANSFORMER = """
+def sinusoidal_embedding(t, dim, max_period=10_000):
+    k = torch.arange(dim)
+    angles = t[:, None] * max_period ** -(2 * (k // 2) / dim)
+    return torch.where(k % 2 == 0, angles.sin(), angles.cos())
+"""
 T, LAST, COLUMN = "t[:, None].float()", "torch.cat([angles.sin(), angles.cos()], dim=1)", "every t meets every frequency: t[:, None] times them is (N, dim/2)"
 checks.mistakes("sinusoidal_embedding", [
     ("angles.sin(), angles.cos()", "angles.cos(), angles.sin()", "the cosines come first: sines first"),
     (LAST, "torch.stack([angles.sin(), angles.cos()], dim=2).flatten(1)", "sines and cosines take turns: all sines first, then all cosines"),
-    (None, "def sinusoidal_embedding(t, dim, max_period=10_000):\n    k = torch.arange(dim)\n    angles = t[:, None] * max_period ** -(2 * (k // 2) / dim)\n    return torch.where(k % 2 == 0, angles.sin(), angles.cos())", "sines and cosines take turns, as in the Transformer: all sines first, and dim/2 - 1 in the exponent"),
+    (None, TRANSFORMER, "sines and cosines take turns, as in the Transformer: all sines first, and dim/2 - 1 in the exponent"),
     ("(dim // 2 - 1)", "(dim // 2)", "dim/2 where dim/2 - 1 belongs in the exponent: the last frequency must be 1 / max_period"),
     ("torch.arange(dim // 2, dtype=torch.float32, device=t.device) / (dim // 2 - 1)", "torch.arange(1, dim // 2 + 1) / (dim // 2)", "the first frequency must be 1: k runs from 0"),
     (T, "t[:, None] / 1000", "t was scaled to [0, 1]: with period 10000 most columns are constant; take t as it is"),
@@ -77,6 +83,7 @@ def _(answer, page):
 
 
 CAT = "torch.cat([sin * turn.cos() + cos * turn.sin(), cos * turn.cos() - sin * turn.sin()], dim=1)"
+STACK = CAT.replace("cat", "stack").replace("dim=1", "dim=2") + ".flatten(1)"
 PAIRS, HALVES = "code[:, ::2], code[:, 1::2]", "code[:, :half], code[:, half:]"
 checks.mistakes(2, [
     (CAT, "code", "these are the codes you were given: nothing turned"),
@@ -84,7 +91,7 @@ checks.mistakes(2, [
     (CAT, "code + sinusoidal_embedding(torch.tensor([s]), code.shape[1])", "angles add, sines do not: don't add two codes"),
     (CAT, "code.roll(s, dims=1)", "the code does not move to other dimensions: each pair turns"),
     ("s * torch.exp(-math.log(10000) * torch.arange(half) / (half - 1))", "torch.tensor(s)", "every clock turned by s radians; clock k turns by omega_k s"),
-    (f"({HALVES})\n    return {CAT}", f"({PAIRS})\n    return {CAT.replace('cat', 'stack').replace('dim=1', 'dim=2')}.flatten(1)", "the cosine of clock k is dimension k + dim / 2, not the sine's neighbour"),
+    (f"({HALVES})\n    return {CAT}", f"({PAIRS})\n    return {STACK}", "the cosine of clock k is dimension k + dim / 2, not the sine's neighbour"),
     ("- sin * turn", "+ sin * turn", "no rotation, for it changes lengths: look at the sign of sin(omega s) in your cosines"),
     ("+ cos * turn", "- cos * turn", "no rotation, for it changes lengths: look at the sign of sin(omega s) in your sines"),
 ])  # fmt: skip

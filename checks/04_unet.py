@@ -38,13 +38,20 @@ checks.mistakes("ResidualBlock.forward", [
 ])  # fmt: skip
 
 
-@checks.piece("Attention.forward", "self.query_key_value of the normalised x holds the C channels of the query, then the key's, then the value's, for each of the H W places. Softmax of query . key / sqrt(C); the weighted values, through self.out, are added to x.", 1e-4)
+HINT = (
+    "self.query_key_value of the normalised x holds the C channels of the query, then the key's, then the value's, for each of the H W places. "
+    "Softmax of query . key / sqrt(C); the weighted values, through self.out, are added to x."
+)
+
+
+@checks.piece("Attention.forward", HINT, 1e-4)
 def _(lib):
     return {"Attention(8)": shaken(lib.Attention(8))(normal(2, 8, 3, 3).float())}
 
 
 SPLIT, SCORES = "qkv.transpose(2, 3).unbind(1)", "query @ key.transpose(1, 2) / c ** 0.5"
 SOFTMAX, BACK = f"torch.softmax({SCORES}, dim=-1)", "(weights @ value).transpose(1, 2).reshape"
+BETWEEN = f"weights = {SOFTMAX}\n    mixed"
 checks.mistakes("Attention.forward", [
     ("x + self.out(mixed)", "x", "attention is never applied: this is x itself"),
     ("x + self", "self", "not residual: add x"),
@@ -55,7 +62,7 @@ checks.mistakes("Attention.forward", [
     ("dim=-1", "dim=1", "softmax over the queries: each query's weights must sum to 1, so over the keys, the last dimension"),
     ("dim=-1", "dim=0", "softmax over the batch"),
     ("weights @ value", "weights.transpose(1, 2) @ value", "the weights are applied transposed: row i of them mixes the values for place i"),
-    (f"{SPLIT}\n    weights = {SOFTMAX}\n    mixed = {BACK}", f"qkv.unbind(1)\n    weights = {SOFTMAX}\n    mixed = (weights @ value).reshape", "the channels attend to each other: the scores must be (N, H W, H W)"),
+    (f"{SPLIT}\n    {BETWEEN} = {BACK}", f"qkv.unbind(1)\n    {BETWEEN} = (weights @ value).reshape", "the channels attend to each other: the scores must be (N, H W, H W)"),
     (SOFTMAX, SCORES, "no softmax"),
     (SOFTMAX, "torch.softmax(query @ key.transpose(1, 2), dim=-1) / c ** 0.5", "the scores are scaled after the softmax: scale them before"),
     ("self.norm(x)", "x", "x is not normalised first"),
@@ -91,7 +98,13 @@ checks.mistakes("Upsample.forward", [
 ])  # fmt: skip
 
 
-@checks.piece("UNet.denoise", "self.stem; down, keeping every feature map; middle; up, where each Block takes the latest kept map beside its input (torch.cat, dim=1); self.head. A Block takes the time too, other layers do not.", 1e-4)
+HINT = (
+    "self.stem; down, keeping every feature map; middle; up, where each Block takes the latest kept map beside its input (torch.cat, dim=1); "
+    "self.head. A Block takes the time too, other layers do not."
+)
+
+
+@checks.piece("UNet.denoise", HINT, 1e-4)
 def _(lib):
     x_t, t = normal(3, 1, 8, 8).float(), torch.tensor([3, 500, 900])
     return {"UNet(1, 8, (1, 1))(x_t, t)": shaken(lib.UNet(1, 8, (1, 1)))(x_t, t)}
@@ -114,7 +127,7 @@ checks.mistakes("UNet.denoise", [
 @checks.exercise(1)
 def _(answer, page):
     sizes = (32, 32, 128), (64, 32, 128), (16, 48, 64)
-    return {f"the count for {size} (compare with [p.shape for p in ResidualBlock{size}.parameters()])": answer(*size) for size in sizes}
+    return {f"the count for {size} (compare with [p.shape for p in ResidualBlock{size}.parameters()])": float(answer(*size)) for size in sizes}
 
 
 ALL = "first + time + second + shortcut"
@@ -133,6 +146,12 @@ def _(answer, page):
     return {"the attention with 4 heads (compare with F.scaled_dot_product_attention on the split channels)": answer(2 * query, 2 * key, value, 4)}
 
 
+EVERY_FOURTH = """
+def exercise_2(query, key, value, heads):
+    q, k, v = (x.unflatten(2, (-1, heads)).permute(0, 3, 1, 2) for x in (query, key, value))
+    weights = torch.softmax(q @ k.transpose(-2, -1) / q.shape[-1] ** 0.5, dim=-1)
+    return (weights @ v).permute(0, 2, 3, 1).flatten(2)
+"""
 HEAD, SIZES = "(channels // heads) ** 0.5", "n, length, channels = query.shape"
 checks.mistakes(2, [
     (SIZES, "(n, length, channels), heads = (query.shape, 1)", "the heads are ignored: this is attention with one head"),
@@ -140,7 +159,7 @@ checks.mistakes(2, [
     (HEAD, "channels ** 0.5", "divide by the root of the width of one head, C / heads, not of C"),
     (f" / {HEAD}", "", "the division by the square root of the head's width is missing"),
     ("(weights @ v).transpose(1, 2)", "(weights @ v)", "heads and pixels are mixed up: transpose back before you reshape"),
-    (None, "def exercise_2(query, key, value, heads):\n    q, k, v = (x.unflatten(2, (-1, heads)).permute(0, 3, 1, 2) for x in (query, key, value))\n    weights = torch.softmax(q @ k.transpose(-2, -1) / q.shape[-1] ** 0.5, dim=-1)\n    return (weights @ v).permute(0, 2, 3, 1).flatten(2)", "head 0 has the first C / heads channels, not every fourth one"),
+    (None, EVERY_FOURTH, "head 0 has the first C / heads channels, not every fourth one"),
 ])  # fmt: skip
 
 
@@ -157,6 +176,6 @@ checks.mistakes(3, [
     ("        handle.remove()\n", "", "the model is changed afterwards: call remove() on every handle, inside the loop, or the cuts add up"),
     ("skip_pairs(model)", "skip_pairs(model)[::-1]", "the order is reversed: skip_pairs begins with the stem"),
     ("zero_kept(width)", "lambda module, inputs: (inputs[0].index_fill(1, torch.arange(width), 0.0), inputs[1])", "the wrong channels are zeroed: the kept map comes last"),
-    ("return errors", "with torch.no_grad():\n        return [error - ((model(x_t, t) - noise) ** 2).mean().item() for error in errors]", "return the errors themselves, not their increase over the whole model"),
+    ("return errors", "return [error - ((model(x_t, t) - noise) ** 2).mean().item() for error in errors]", "return the errors themselves, not their increase over the whole model"),
     ("(zero_kept(width))\n", "(zero_kept(width))\n        handle.remove()\n", "nothing is cut: hook the layer that takes, before the model runs"),
 ])  # fmt: skip
