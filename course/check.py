@@ -71,11 +71,16 @@ def as_numbers(value):
     return value.detach().cpu().double() if torch.is_tensor(value) else torch.as_tensor(value, dtype=torch.float64)
 
 
+def has_shape(value):
+    """Whether this is a tensor of more than one number: a tensor of one number may be given as a number."""
+    return torch.is_tensor(value) and value.ndim > 0
+
+
 def same(got, right, tolerance=1e-6):
     """Whether two outcomes agree: moments within their errors, numbers and tensors of one shape within `tolerance`, all else exactly."""
     if isinstance(right, Moments) and isinstance(got, Moments):
         return right.near(got) or got.near(right)
-    if torch.is_tensor(right) != torch.is_tensor(got):
+    if has_shape(right) != has_shape(got):
         return False
     try:
         got, right = as_numbers(got), as_numbers(right)
@@ -86,7 +91,7 @@ def same(got, right, tolerance=1e-6):
 
 def difference(got, right):
     """"yours is 0.02 where 0.1414 belongs", at the place where the two differ most, or by shape or kind."""
-    if torch.is_tensor(right) and not torch.is_tensor(got):
+    if has_shape(right) and not torch.is_tensor(got):
         return f"yours is of type {type(got).__name__} where a tensor belongs"
     try:
         got, right = as_numbers(got), as_numbers(right)
@@ -248,7 +253,7 @@ def first_difference(got, right, tolerance):
 def agrees(got, other, tolerance, what=None):
     """Whether two answers come out alike; with `what`, in all outcomes up to this one."""
     if isinstance(got, dict) and isinstance(other, dict):
-        names = list(got)[: list(got).index(what) + 1] if what else got.keys() | other.keys()
+        names = list(other)[: list(other).index(what) + 1] if what in other else got.keys() | other.keys()
         return all(name in got and name in other and same(got[name], other[name], tolerance) for name in names)
     return what is None and type(got) is type(other) is Failure and got == other
 
@@ -268,7 +273,7 @@ def verdict(check, run, answer, right):
     if isinstance(got, Failure):
         said = f"it raises {got.kind}: {got.message}{got.place}"
     else:
-        said = f"{what}: {difference(got[what], expected[what])}"
+        said = f"{what}: {difference(got[what], expected[what]) if what in got else 'it is missing'}"
     outcomes = [(mistake, run(check, mistake.apply(right))) for mistake in check.mistakes]
     for part in (None, what):  # a mistake alone; then one among others
         for mistake, other in outcomes:

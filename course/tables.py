@@ -28,7 +28,7 @@ ROOMS = {  # what each entry of the repository is for
     "environment.yml": "the same installation by conda, mamba or Binder",
     "notebooks/": "`NN_name.ipynb`: the source of truth, in reading order; the appendices 98 and 99 stand outside it",
     "ddpm_lib/": "the library, exported from the notebooks, never edited by hand",
-    "checks/": "`NN_name.py` beside each notebook: how its pieces are checked, which mistakes are known",
+    "checks/": "`NN_name.py` beside each notebook: how its pieces and exercises are tried, which mistakes are known",
     "data/": "Fashion-MNIST, the checkpoints, and a README that says where each comes from",
     "tests/": "`library/`: a `test_<module>.py` for each module; `course/`: export, notebooks, exercises, the repository's promises; "
     "`browser/`: JupyterLab, Notebook 7, Colab's versions, the pages",
