@@ -33,7 +33,7 @@ lab: setup  ## open JupyterLab on the notebooks (PORT=…, BROWSER=none to open 
 		--ServerApp.root_dir='$(FOLDER)' --LabApp.default_url=/lab/tree/notebooks/$(NOTEBOOK)
 
 test: .venv/compiled .venv-colab/installed  ## run the whole test suite, offline, a process on each core (ARGS="-k loss")
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist worksteal --durations=15 $(ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist worksteal --durations=20 $(ARGS)
 
 # the versions of Colab for tests/browser/test_colab.py; what they lack, torch above all, comes from .venv
 .venv-colab/installed: tests/browser/colab/requirements.txt .venv/installed

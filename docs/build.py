@@ -123,8 +123,6 @@ def stage_code(cell, first, notebook):
     module, names = export_target(source), public_definitions(source)
     if first:
         hidden(cell, "the setup")
-    elif re.search(r"^def check_\d", source, re.MULTILINE):
-        hidden(cell, "the check")
     cells = [cell]
     if module is not None and names:
         full = f"ddpm_lib.{module or own_module(notebook)}."

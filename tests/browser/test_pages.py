@@ -334,9 +334,9 @@ def test_copy_button_copies_by_keyboard(way, contexts, address):
         page.wait_for_function("async code => await kept.readText() === code", arg=block.locator("pre").text_content())
 
 
-def test_solutions_and_checks_unfold(contexts, address):
+def test_solutions_unfold(contexts, address):
     with Visit(contexts["phone"], address, NOTEBOOKS[1].stem) as visit:
-        for text in ("Solution 1", "Show the check"):
+        for text in ("Solution 1", "Show the setup"):
             fold = visit.page.locator("details", has_text=text).first
             assert not fold.locator("pre").first.is_visible()
             fold.locator("summary").click()
