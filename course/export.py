@@ -1,7 +1,7 @@
 """Notebooks -> `ddpm_lib`: `make export`, and the re-export from a running kernel. One mechanism serves both.
 
 The directives are nbdev's: `#| default_exp schedule` names the module of a notebook, a cell that starts with `#| export` goes
-into it, and one with `#| export viz` into the module `viz`. One addition: a cell `class X(X):` continues the class X of an
+into it, and one with `#| export metrics` into the module `metrics`. One addition: a cell `class X(X):` continues the class X of an
 earlier cell, in the kernel by inheritance, and in the module as more of the same class body.
 """
 
