@@ -1,12 +1,14 @@
 """What notebook 07 cites, into `results/07_training.json`: what each choice of the training earns, and what a killed run loses.
 
-    python -m benchmarks.07_training ablations --train      # trains what is missing; weights go to runs/ablations
-    python -m benchmarks.07_training ablations --measure    # samples and measures what is missing
-    python -m benchmarks.07_training kill_nine              # kills the training command 50 times
+    python -m benchmarks.07_training pace                                   # seconds a step of every variant, on a quiet machine
+    python -m benchmarks.07_training ablations --seed 0 1 2                 # trains and measures what is missing
+    python -m benchmarks.07_training ablations --only base AdamW --seed 3   # a part of it
+    python -m benchmarks.07_training kill_nine                              # kills the training command 50 times
 
-Ablations: the default UNet with one choice changed at a time. Every variant sees the same number of pictures, so that what is
-compared is what they make of them. The loop is written out here, with the options that the library does not have because they
-earned nothing.
+Ablations: the default UNet with one choice changed at a time, all at equal *time*: as many steps as three minutes pay for on two
+quiet cores, at the variant's own stored pace. So the training itself may run on a busy machine, and on one thread. A thousand pictures of
+each are drawn by DPM-Solver++ in 20 steps and measured by both rulers. The loop is written out here, with the options
+that the library does not have because they earned nothing. Weights go to runs/ablations.
 
 kill_nine: one run of `python -m ddpm_lib train` on a small folder of garments is started, killed with `kill -9`, started again, and
 so on; every second kill waits for a write to begin and strikes inside it. After each kill the state on disk must be whole and must
@@ -15,8 +17,9 @@ bit, those of the same run without a kill.
 """
 
 import argparse
+import fcntl
+import functools
 import json
-import math
 import platform
 import random
 import subprocess
@@ -25,19 +28,28 @@ import tempfile
 import time
 from pathlib import Path
 
+import numpy as np
 import torch
 from torchvision.utils import save_image
 
-from benchmarks.speed.measure import command, made_on, write_json
+from benchmarks.quality import distances, draw
+from benchmarks.speed.measure import command, interleaved, made_on, spread, write_json
 from course.lessons import RESULTS, ROOT
+from ddpm_lib import training
 from ddpm_lib.checkpoint import load_checkpoint, read_safetensors, save_checkpoint
 from ddpm_lib.data import load_folder, load_images
-from ddpm_lib.evaluation import image_features, real_features
-from ddpm_lib.fast_sampling import ddim_sample
 from ddpm_lib.loss import noise_prediction_loss
-from ddpm_lib.metrics import frechet_distance, frechet_floor
 from ddpm_lib.schedule import NoiseSchedule, cosine_betas, linear_betas
-from ddpm_lib.training import EMA, TrainingState, resume, save_training_state, train
+from ddpm_lib.training import (
+    EMA,
+    MuonAdamW,
+    TrainingState,
+    learning_rate_factor,
+    resume,
+    save_training_state,
+    stratified_times,
+    train,
+)
 from ddpm_lib.unet import UNet
 
 FILE, ABLATION_RUNS = RESULTS / "07_training.json", ROOT / "runs" / "ablations"
@@ -48,120 +60,177 @@ def read_section(name):
 
 
 def write_section(name, content, path=FILE):
-    """Put one of the two measurements into the results, and keep the other."""
+    """Put one of the measurements into the results, and keep the others."""
     old = json.loads(path.read_text()) if path.exists() else {}
     write_json(path, old | {name: content})
 
 
 # ablations
 
+BUDGET = 180 * 0.95  # seconds of training: three minutes, less what a run spends on looking
+
 BASE = dict(
-    learning_rate=2e-3,
-    batch_size=64,
-    stratified=False,  # one t from each of batch_size equal slices of 1..T, in place of independent ones
+    optimizer="muon",
+    learning_rate=2e-3,  # of AdamW; Muon's is five times as high
+    batch_size=32,
+    stratified=True,  # one t from each of batch_size equal slices of 1..T, in place of independent ones
     flip=False,  # mirror each picture with probability 1/2
     betas="linear",
     precision="bfloat16",
     decay="cosine",
     adam_beta_2=0.999,
-    gamma=6.94,
+    momentum=0.95,  # of Muon
+    iterations=5,  # of Newton-Schulz
+    min_snr=None,  # the loss of each picture times min(SNR, this) / SNR (Hang et al. 2023)
+    network={},
 )
 CHANGES = {
     "base": {},
-    "stratified t": dict(stratified=True),
-    "flips": dict(flip=True),
-    "learning rate 1e-3": dict(learning_rate=1e-3),
-    "learning rate 4e-3": dict(learning_rate=4e-3),
-    "batches of 32": dict(batch_size=32),
+    "AdamW": dict(optimizer="adamw"),
+    "AdamW, rate 1e-3": dict(optimizer="adamw", learning_rate=1e-3),
+    "AdamW, rate 4e-3": dict(optimizer="adamw", learning_rate=4e-3),
+    "AdamW, batches of 64": dict(optimizer="adamw", batch_size=64),
+    "rate 1e-3": dict(learning_rate=1e-3),
+    "rate 4e-3": dict(learning_rate=4e-3),
     "batches of 16": dict(batch_size=16),
-    "batches of 128": dict(batch_size=128),
+    "batches of 64": dict(batch_size=64),
+    "batches of 64, rate 4e-3": dict(batch_size=64, learning_rate=4e-3),
+    "independent t": dict(stratified=False),
     "cosine schedule": dict(betas="cosine"),
-    "float32": dict(precision="float32"),
     "constant rate": dict(decay="none"),
+    "float32": dict(precision="float32"),
+    "min-SNR 5": dict(min_snr=5.0),
     "Adam beta_2 = 0.99": dict(adam_beta_2=0.99),
+    "momentum 0.9": dict(momentum=0.9),
+    "3 iterations": dict(iterations=3),
+    "flips": dict(flip=True),
+    "base 24, (1, 2, 4)": dict(network=dict(base_channels=24, channel_multipliers=(1, 2, 4))),
 }
 
 
-def draw_times(count, T, stratified, generator):
-    """t in 1..T for every picture: independent, or one from each of `count` equal slices."""
-    if not stratified:
-        return torch.randint(1, T + 1, (count,), generator=generator)
-    return 1 + ((torch.arange(count) + torch.rand(count, generator=generator)) * T / count).long().clamp(max=T - 1)
+def loss_of(model, x_0, schedule, t, noise, min_snr):
+    """The loss of notebook 05, or the same with every picture weighed by min(SNR, min_snr) / SNR."""
+    if min_snr is None:
+        return noise_prediction_loss(model, x_0, schedule, t, noise)
+    weights = (min_snr / schedule.snr[t]).clamp(max=1).float()
+    errors = (model(schedule.add_noise(x_0, t, noise), t) - noise).square().mean((1, 2, 3))  # (N,)
+    return (weights * errors).mean()
 
 
-def train_variant(images, pictures, seed, settings):
-    """Train one variant on that many pictures. Returns (model, its averages by gamma, schedule, losses, seconds)."""
-    torch.manual_seed(seed)
-    model, generator = UNet(), torch.Generator().manual_seed(seed)
-    schedule = NoiseSchedule({"linear": linear_betas, "cosine": cosine_betas}[settings["betas"]](1000))
-    averages = {gamma: EMA(model, gamma) for gamma in {settings["gamma"], 16.97}}
-    optimizer = torch.optim.AdamW(model.parameters(), settings["learning_rate"], betas=(0.9, settings["adam_beta_2"]))
-    count, losses, start = settings["batch_size"], [], time.perf_counter()
-    steps = pictures // count
-    warm_up = max(1, min(steps // 10, 200))
-    for step in range(steps):
-        x_0 = images[torch.randint(len(images), (count,), generator=generator)]
+class Variant:
+    """A run of one variant: `step()` takes one step of `steps`."""
+
+    def __init__(self, images, settings, steps, seed):
+        torch.manual_seed(seed)
+        self.images, self.settings, self.steps, self.seed, self.step_number = images, settings, steps, seed, 0
+        self.model, self.losses = UNet(**settings["network"]), []
+        self.schedule = NoiseSchedule({"linear": linear_betas, "cosine": cosine_betas}[settings["betas"]](1000))
+        self.average, rate = EMA(self.model), settings["learning_rate"]
+        muon = settings["optimizer"] == "muon"
+        self.optimizer = MuonAdamW(self.model, rate, settings["momentum"]) if muon else None
+        self.optimizer = self.optimizer or torch.optim.AdamW(self.model.parameters(), rate, fused=True)
+        for group in self.optimizer.param_groups:
+            group["betas"] = (0.9, settings["adam_beta_2"])
+
+    def step(self):
+        settings, step, count = self.settings, self.step_number, self.settings["batch_size"]
+        (drawn,) = np.random.SeedSequence((self.seed, step)).generate_state(1)
+        generator = torch.Generator().manual_seed(int(drawn))
+        x_0 = self.images[torch.randint(len(self.images), (count,), generator=generator)]
         if settings["flip"]:
             x_0 = torch.where(torch.rand(count, 1, 1, 1, generator=generator) < 0.5, x_0.flip(-1), x_0)
-        t = draw_times(count, schedule.T, settings["stratified"], generator)
+        t = torch.randint(1, self.schedule.T + 1, (count,), generator=generator)
+        if settings["stratified"]:
+            t = stratified_times(count, self.schedule.T, generator)
+        noise = torch.randn(x_0.shape, generator=generator)
         with torch.autocast("cpu", torch.bfloat16, enabled=settings["precision"] == "bfloat16"):
-            loss = noise_prediction_loss(model, x_0, schedule, t, generator=generator)
-        decay = 0.5 * (1 + math.cos(math.pi * step / steps)) if settings["decay"] == "cosine" else 1
-        for group in optimizer.param_groups:
-            group["lr"] = settings["learning_rate"] * min(1, (step + 1) / warm_up) * decay
-        optimizer.zero_grad()
+            loss = loss_of(self.model, x_0, self.schedule, t, noise, settings["min_snr"])
+        self.optimizer.zero_grad()
         loss.backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimizer.step()
-        for average in averages.values():
-            average.update(model)
-        losses.append(loss.item())
-    return model, averages, schedule, losses, time.perf_counter() - start
+        torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
+        warm_up = min(1, (step + 1) / max(1, min(self.steps // 10, 200)))
+        factor = learning_rate_factor(step, self.steps) if settings["decay"] == "cosine" else warm_up
+        for group in self.optimizer.param_groups:
+            group["lr"] = settings["learning_rate"] * factor
+        self.optimizer.step()
+        self.average.update(self.model)
+        self.losses.append(loss.item())
+        self.step_number += 1
+
+    def run(self):
+        original = training.orthogonalised
+        training.orthogonalised = functools.partial(original, iterations=self.settings["iterations"])
+        try:
+            while self.step_number < self.steps:
+                self.step()
+        finally:
+            training.orthogonalised = original
+        return self
 
 
-def train_missing(names, pictures, seed):
+def measure_pace(options):
+    """Seconds a step of every variant, in rounds that take turns; the machine must do nothing else."""
     images, _ = load_images()
-    for name in names:
-        settings = BASE | CHANGES[name]
-        path = ABLATION_RUNS / f"{name.replace(' ', '_')}-{pictures}-{seed}"
-        if (path / "ema.safetensors").exists():
-            continue
-        model, averages, schedule, losses, seconds = train_variant(images, pictures, seed, settings)
-        notes = {"seconds": f"{seconds:.0f}", "threads": str(torch.get_num_threads()), "settings": json.dumps(settings)}
-        notes |= {"final_loss": f"{sum(losses[-100:]) / len(losses[-100:]):.5f}"}
-        for gamma, average in averages.items():
-            file = "ema" if gamma == settings["gamma"] else f"gamma_{gamma}"
-            save_checkpoint(path / f"{file}.safetensors", average.model, schedule, notes)
-        save_checkpoint(path / "raw.safetensors", model, schedule, notes)
-        print(f"{name}: {seconds:.0f} s, loss {notes['final_loss']}", flush=True)
+    works = {}
+    for name in options.only:
+        variant = Variant(images, BASE | CHANGES[name], 10**6, 0)
+        works[name] = variant.step
+        variant.step()
+    for times in interleaved(works, options.rounds, options.seconds):
+        pace = {name: spread(values) for name, values in times.items()}
+        about = {"command": command(), "machine": made_on()}
+        write_section(
+            "pace", about | {"seconds_a_step": read_section("pace").get("seconds_a_step", {}) | pace}, options.out
+        )
 
 
-def measure_missing(steps=20, n=1000, seed=0):
-    """Draw n pictures from every checkpoint that has no record yet, and append their Fréchet distance to the results."""
-    records = read_section("ablations").get("records", [])
-    done = {(record["run"], record["weights"]) for record in records}
-    for path in sorted(ABLATION_RUNS.glob("*/*.safetensors")):
-        if (path.parent.name, path.stem) in done:
-            continue
-        model, schedule = load_checkpoint(path)
-        notes = read_safetensors(path, "checkpoint")[1]
-        settings = json.loads(notes["settings"])
-        generator = torch.Generator().manual_seed(seed)
-        with torch.autocast("cpu", torch.bfloat16, enabled=settings["precision"] == "bfloat16"):
-            shapes = [(250, 1, 28, 28)] * (n // 250)
-            pictures = [ddim_sample(model, schedule, s, steps, generator=generator, progress=False) for s in shapes]
-        reference, unseen = real_features()
-        distance = frechet_distance(image_features(torch.cat(pictures)), reference)
-        floor = frechet_floor(n, reference, unseen)
-        name, seen, training_seed = path.parent.name.rsplit("-", 2)
-        record = dict(run=path.parent.name, variant=name.replace("_", " "), weights=path.stem, pictures=int(seen))
-        record |= dict(seed=int(training_seed), seconds=int(notes["seconds"]), threads=int(notes["threads"]))
-        record |= dict(final_loss=float(notes["final_loss"]), sampler=f"DDIM, eta 0, {steps} steps", n=n)
-        record |= dict(frechet=distance, floor=floor, ratio=distance / floor, settings=settings)
-        print(f"{record['run']}, {path.stem}: {record['ratio']:.1f} floors", flush=True)
-        records.append(record)
-        about = {"command": "python -m benchmarks.07_training ablations --train, then --measure", "machine": made_on()}
-        write_section("ablations", about | {"records": records})
+def train_variant(name, seed, path):
+    """Train one variant for as many steps as the budget pays for; writes the averaged and the raw weights into `path`."""
+    settings, pace = BASE | CHANGES[name], read_section("pace")["seconds_a_step"][name]["median"]
+    start, variant = time.perf_counter(), Variant(load_images()[0], settings, int(BUDGET / pace), seed).run()
+    last = variant.losses[-200:]
+    notes = {"settings": json.dumps(settings), "steps": str(variant.steps), "threads": str(torch.get_num_threads())}
+    notes |= {"final_loss": f"{sum(last) / len(last):.5f}", "busy_seconds": f"{time.perf_counter() - start:.0f}"}
+    for kind, model in (("ema", variant.average.model), ("raw", variant.model)):
+        save_checkpoint(path / f"{kind}.safetensors", model, variant.schedule, notes | {"variant": name})
+
+
+def ablate(options):
+    """Train, draw and measure every variant that has no record yet."""
+    for seed in options.seed:
+        for name in options.only:
+            path = ABLATION_RUNS / f"{name.replace(' ', '_')}-{seed}"
+            for weights in ("ema", "raw") if name in ("base", "constant rate") else ("ema",):
+                record = {"variant": name, "weights": weights, "seed": seed}
+                done = read_section("ablations").get("records", [])
+                if any(record.items() <= old.items() for old in done):
+                    continue
+                if not (path / "raw.safetensors").exists():
+                    train_variant(name, seed, path)
+                record |= measure_variant(path / f"{weights}.safetensors", seed)
+                add_record(record, options.out)
+                print(
+                    f"{name}, {weights}, seed {seed}: {record['frechet']:.2f} {record['second_frechet']:.2f}",
+                    flush=True,
+                )
+
+
+def add_record(record, path):
+    """Put a record beside the others, also where two processes do so at once."""
+    with open(ABLATION_RUNS / "lock", "a") as lock:
+        fcntl.lockf(lock, fcntl.LOCK_EX)
+        about = {"command": "python -m benchmarks.07_training ablations", "machine": made_on(), "budget": BUDGET}
+        about |= {"sampler": "DPM-Solver++, 20 steps, even in t", "evaluations": 20}
+        write_section("ablations", about | {"records": [*read_section("ablations").get("records", []), record]}, path)
+
+
+def measure_variant(path, seed, n=1000):
+    """The distances of pictures from x_T of that seed, and how the weights were made."""
+    (model, schedule), notes = load_checkpoint(path), read_safetensors(path, "checkpoint")[1]
+    settings = json.loads(notes["settings"])
+    pictures = draw(model, schedule, n, seed, "dpm_solver", 20, spacing="time", precision=settings["precision"])
+    made = {"steps": int(notes["steps"]), "final_loss": float(notes["final_loss"]), "settings": settings}
+    return made | distances(pictures)
 
 
 # kill -9
@@ -257,23 +326,21 @@ def kill_often(folder, kills, longest):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     kinds = parser.add_subparsers(dest="kind", required=True)
-    ablations = kinds.add_parser("ablations")
-    ablations.add_argument("--train", action="store_true")
-    ablations.add_argument("--measure", action="store_true")
-    ablations.add_argument("--only", nargs="*", choices=CHANGES, default=list(CHANGES))
-    ablations.add_argument("--pictures", type=int, default=25_600)
-    ablations.add_argument("--seed", type=int, default=0)
-    killing = kinds.add_parser("kill_nine")
+    pace, ablations, killing = (kinds.add_parser(name) for name in ("pace", "ablations", "kill_nine"))
+    pace.set_defaults(measure=measure_pace)
+    pace.add_argument("--rounds", type=int, default=3)
+    pace.add_argument("--seconds", type=float, default=3.0, help="of a turn")
+    ablations.set_defaults(measure=ablate)
+    ablations.add_argument("--seed", type=int, nargs="*", default=[0, 1, 2])
+    for kind in (pace, ablations):
+        kind.add_argument("--only", nargs="*", choices=CHANGES, default=list(CHANGES), metavar="VARIANT")
+    killing.set_defaults(measure=report_kills)
     killing.add_argument("--kills", type=int, default=50)
     killing.add_argument("--longest", type=float, default=1.0, help="seconds from the start of training to the kill")
-    killing.add_argument("--out", type=Path, default=FILE)
+    for kind in (pace, ablations, killing):
+        kind.add_argument("--out", type=Path, default=FILE)
     options = parser.parse_args()
-    if options.kind == "kill_nine":
-        return report_kills(options)
-    if options.train:
-        train_missing(options.only, options.pictures, options.seed)
-    if options.measure:
-        measure_missing()
+    options.measure(options)
 
 
 def report_kills(options):

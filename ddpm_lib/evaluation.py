@@ -9,7 +9,7 @@ from torch import nn
 from ddpm_lib.checkpoint import read_safetensors
 from ddpm_lib.data import data_folder, load_images
 from ddpm_lib.forward import check_float
-from ddpm_lib.metrics import compare_features
+from ddpm_lib.metrics import compare_features, frechet_distance, frechet_floor
 from ddpm_lib.sampling import evaluating
 
 
@@ -37,25 +37,74 @@ class Classifier(nn.Module):
         return self.head(self.body(images))
 
 
-CLASSIFIER_TRAINING = 50_000  # it learns from the first 50,000 training pictures; the other 10,000 stay unseen
+class ResidualBlock(nn.Module):
+    """Two convolutions beside a shortcut."""
+
+    def __init__(self, channels_in, channels_out, stride=1):
+        super().__init__()
+        self.main = nn.Sequential(
+            nn.Conv2d(channels_in, channels_out, 3, stride, padding=1, bias=False), nn.BatchNorm2d(channels_out), nn.SiLU(),
+            nn.Conv2d(channels_out, channels_out, 3, padding=1, bias=False), nn.BatchNorm2d(channels_out),
+        )  # fmt: skip
+        same = channels_in == channels_out and stride == 1
+        self.shortcut = nn.Identity() if same else nn.Conv2d(channels_in, channels_out, 1, stride, bias=False)
+
+    def forward(self, x):
+        return nn.functional.silu(self.shortcut(x) + self.main(x))
+
+
+class ResidualClassifier(nn.Module):
+    """The second ruler's network: residual blocks, and a mean over the places in place of a long list of them. Called like `Classifier`."""
+
+    def __init__(self):
+        super().__init__()
+        self.body = nn.Sequential(
+            nn.Conv2d(1, 48, 5, 2, padding=2, bias=False), nn.BatchNorm2d(48), nn.SiLU(),  # 28 -> 14
+            ResidualBlock(48, 48), ResidualBlock(48, 96, stride=2), ResidualBlock(96, 96),  # 14 -> 7
+            nn.Conv2d(96, 128, 1), nn.SiLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(),
+        )  # fmt: skip
+        self.head = nn.Sequential(nn.Dropout(0.3), nn.Linear(128, 10))
+
+    def features(self, images):
+        """The 128 numbers `(N, 128)` from which the last layer reads its scores."""
+        return self.body(images)
+
+    def forward(self, images):
+        return self.head(self.body(images))
+
+
+CLASSIFIER_TRAINING = 50_000  # they learn from the first 50,000 training pictures; the other 10,000 stay unseen
+CLASSIFIERS = {kind.__name__: kind for kind in (Classifier, ResidualClassifier)}
 
 
 def load_classifier(path=None):
     """The classifier that ships in `data/`, or the one in the file `path`: on the CPU, in evaluation mode.
 
-    Errors as in `read_safetensors`, and ValueError where the weights are not those of a `Classifier`.
+    Errors as in `read_safetensors`, and ValueError where the weights are not those of a network of this module.
     """
     path = data_folder() / "fashion-mnist-classifier.safetensors" if path is None else path
-    tensors, _ = read_safetensors(path, "classifier")
-    classifier = Classifier()
+    tensors, about = read_safetensors(path, "classifier")
+    name = about.get("network", "Classifier")
+    if name not in CLASSIFIERS:
+        raise ValueError(f"path: {path} holds a {name}, expected {' or '.join(CLASSIFIERS)}")
+    classifier = CLASSIFIERS[name]()
     try:
         classifier.load_state_dict(tensors)
     except RuntimeError as error:
-        raise ValueError(f"path: the weights in {path} do not make a Classifier: {error}") from error
+        raise ValueError(f"path: the weights in {path} do not make a {name}: {error}") from error
     return classifier.eval().requires_grad_(False)
 
 
-shipped_classifier = lru_cache(maxsize=1)(load_classifier)  # read once a process
+@lru_cache(maxsize=1)
+def shipped_classifier():
+    """The first ruler's network, read once a process."""
+    return load_classifier()
+
+
+@lru_cache(maxsize=1)
+def second_classifier():
+    """The second ruler's network, read once a process."""
+    return load_classifier(data_folder() / "fashion-mnist-second-classifier.safetensors")
 
 
 def as_pictures(name, images, shape=(1, 28, 28)):
@@ -91,14 +140,15 @@ def image_features(images, classifier=None):
 
 
 def real_pictures():
-    """The test pictures (the reference), and the training pictures that the classifier never saw: `(10000, 1, 28, 28)` each."""
+    """The test pictures (the reference), and the training pictures that the classifiers never saw: `(10000, 1, 28, 28)` each."""
     return load_images(split="test")[0], load_images()[0][CLASSIFIER_TRAINING:]
 
 
-@lru_cache(maxsize=1)
-def real_features():
-    """The shipped classifier's features `(10000, 128)` of both sets of `real_pictures`, computed once a process."""
-    return tuple(classifier_features(pictures) for pictures in real_pictures())
+@lru_cache(maxsize=2)
+def real_features(second=False):
+    """A shipped classifier's features `(10000, 128)` of both sets of `real_pictures`, the first one's or the second's, computed once a process."""
+    classifier = second_classifier() if second else shipped_classifier()
+    return tuple(classifier_features(pictures, classifier) for pictures in real_pictures())
 
 
 def nearest_training_images(images):
@@ -120,6 +170,21 @@ def class_shares(features):
     return (torch.bincount(labels, minlength=10).double() / len(labels)).tolist()
 
 
+def second_opinion(pictures):
+    """The second ruler on pictures that `as_pictures` has prepared: a dict with `second_frechet` and `second_floor`."""
+    real, unseen = real_features(second=True)
+    distance = frechet_distance(classifier_features(pictures, second_classifier()), real)
+    return {"second_frechet": distance, "second_floor": frechet_floor(len(pictures), real, unseen)}
+
+
+def garment_distances(samples):
+    """Both rulers on `samples` `(N, 1, 28, 28)` in [-1, 1], N in 2..10,000: a dict with `n`, `frechet`, `floor`, `second_frechet`, `second_floor`."""
+    pictures, (real, unseen) = as_pictures("samples", samples), real_features()
+    distance = frechet_distance(classifier_features(pictures), real)
+    first = {"n": len(pictures), "frechet": distance, "floor": frechet_floor(len(pictures), real, unseen)}
+    return first | second_opinion(pictures)
+
+
 def evaluate(samples, features=image_features, reference=None):
     """Measure `samples` `(N, C, H, W)` in [-1, 1], at least 10 of them, against real images.
 
@@ -130,6 +195,7 @@ def evaluate(samples, features=image_features, reference=None):
     at most 2,000). For Fashion-MNIST also `class_shares`, ten shares by the shipped classifier; `nearest`, the median distance
     to the nearest training image (of at most 500), and `nearest_ratio`, that over the same for test pictures: near 0, it
     memorises. What real images score is under `kernel_distance_real`, `precision_real`, `recall_real` and `nearest_real`.
+    With the shipped classifier's features, `second_frechet` and `second_floor` are another network's opinion of the same pictures.
     """
     garments, shipped = reference is None, features is image_features
     if not (garments or (isinstance(reference, (tuple, list)) and [torch.is_tensor(x) for x in reference] == [True, True])):
@@ -144,6 +210,8 @@ def evaluate(samples, features=image_features, reference=None):
         raise ValueError(f"samples must be 10 to {len(unseen):,} images, got {len(pictures)}")
     own = classifier_features(pictures) if shipped else features(pictures)
     result = compare_features(own, real, unseen)
+    if garments and shipped:
+        result |= second_opinion(pictures)
     if garments:
         tests = load_images(split="test", limit=500)[0]
         nearest, nearest_real = (nearest_training_images(some[:500])[0].median().item() for some in (pictures, tests))

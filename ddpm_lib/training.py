@@ -6,6 +6,7 @@ import json
 import math
 import shutil
 import signal
+from collections import defaultdict
 from contextlib import contextmanager, nullcontext
 from numbers import Integral
 from pathlib import Path
@@ -13,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.distributed as dist
+from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import DataLoader
 from tqdm import tqdm
@@ -45,13 +47,17 @@ class EMA:
 class TrainingState:
     """Everything that a run needs to go on as if nothing had happened.
 
-    `model` is trained for `steps` steps of `batch_size` images with AdamW; the learning rate warms up to `learning_rate` and
-    falls to 0 along a cosine. `precision` is "float32" or "bfloat16" (autocast). What a step draws follows from `seed` and
-    the step's number alone. `network` is what a step calls: the model, or its wrapper among several processes.
+    `model` is trained for `steps` steps of `batch_size` images with the `optimizer` "adamw" or "muon" (`MuonAdamW`); the learning
+    rate warms up to `learning_rate` and falls to 0 along a cosine. `precision` is "float32" or "bfloat16" (autocast). What a step
+    draws follows from `seed` and the step's number alone. `network` is what a step calls: the model, or its wrapper among several processes.
     Raises ValueError for other settings, or where the processes cannot share a batch evenly.
     """
 
-    def __init__(self, model, schedule, steps, batch_size=32, learning_rate=2e-3, precision="float32", seed=0):
+    def __init__(
+        self, model, schedule, steps, batch_size=32, learning_rate=2e-3, precision="float32", seed=0, optimizer="adamw"
+    ):
+        if optimizer not in ("adamw", "muon"):
+            raise ValueError(f"optimizer must be 'adamw' or 'muon', got {optimizer!r}")
         if precision not in ("float32", "bfloat16"):
             raise ValueError(f"precision must be 'float32' or 'bfloat16', got {precision!r}")
         for name, number, least in (("steps", steps, 1), ("batch_size", batch_size, 1), ("seed", seed, 0)):
@@ -63,8 +69,9 @@ class TrainingState:
         self.model, self.schedule, self.ema = model, schedule, EMA(model)
         self.network = DistributedDataParallel(model) if processes > 1 else model
         self.settings = dict(steps=int(steps), batch_size=int(batch_size), learning_rate=float(learning_rate))
-        self.settings |= dict(precision=precision, seed=int(seed))
-        self.optimizer = torch.optim.AdamW(model.parameters(), lr=learning_rate, fused=True)
+        self.settings |= dict(precision=precision, seed=int(seed), optimizer=optimizer)
+        muon = optimizer == "muon"
+        self.optimizer = MuonAdamW(model, learning_rate) if muon else torch.optim.AdamW(model.parameters(), lr=learning_rate, fused=True)
         self.step, self.losses = 0, []
 
 
@@ -315,3 +322,59 @@ def best_precision(device):
     if kind == "cuda":
         return "bfloat16" if torch.cuda.is_bf16_supported(including_emulation=False) else "float32"
     return "bfloat16" if kind == "cpu" and cpu_has_bfloat16() else "float32"
+
+
+def orthogonalised(matrices, iterations=5):
+    """Each of the matrices `(K, rows, columns)` with all its singular values brought near 1 (0.7 to 1.2): Newton-Schulz."""
+    wide = matrices.float() if matrices.shape[1] <= matrices.shape[2] else matrices.float().mT  # (K, r, c), r <= c
+    wide = wide / (wide.norm(dim=(1, 2), keepdim=True) + 1e-7)  # no singular value above 1
+    gram, one = wide @ wide.mT, torch.eye(wide.shape[1], device=wide.device)  # (K, r, r): all that the iteration needs
+    for k in range(iterations):
+        bend = 3.4445 * one - 4.7750 * gram + 2.0315 * gram @ gram
+        factor, gram = bend @ factor if k else bend, bend @ gram @ bend
+    wide = factor @ wide
+    return wide if matrices.shape[1] <= matrices.shape[2] else wide.mT
+
+
+def inner_matrices(model):
+    """The weights of two and more dimensions inside a network: all but those of its `stem`, its `head` and its tables (`nn.Embedding`)."""
+    tables = {id(layer.weight) for layer in model.modules() if isinstance(layer, nn.Embedding)}
+    named = [(name.split(".")[0], weight) for name, weight in model.named_parameters()]
+    return [w for name, w in named if w.ndim > 1 and name not in ("stem", "head") and id(w) not in tables]
+
+
+class MuonAdamW(torch.optim.AdamW):
+    """Muon for the matrices inside `model`, at five times the learning rate `lr`; AdamW for its stem, its head and all vectors.
+
+    Muon (Jordan et al. 2024): the mean of the gradients, with Nesterov's look ahead, moves a matrix by equal amounts in all its directions.
+    """
+
+    def __init__(self, model, lr=2e-3, momentum=0.95):
+        self.matrices, self.momentum = inner_matrices(model), momentum
+        inner = {id(matrix) for matrix in self.matrices}
+        super().__init__([weight for weight in model.parameters() if id(weight) not in inner], lr=lr, fused=True)
+        for matrix in self.matrices:
+            self.state[matrix]["momentum"] = torch.zeros_like(matrix)
+
+    def zero_grad(self, set_to_none=True):
+        super().zero_grad(set_to_none)
+        for matrix in self.matrices:
+            matrix.grad = None
+
+    @torch.no_grad()
+    def step(self):
+        super().step()
+        same_shape = defaultdict(list)  # they are orthogonalised together
+        for matrix in self.matrices:
+            same_shape[matrix.flatten(1).shape].append(matrix)  # a convolution's (out, in, 3, 3) is (out, in * 9)
+        for (rows, columns), matrices in same_shape.items():
+            ahead = torch.stack([self.look_ahead(matrix).flatten(1) for matrix in matrices])  # (K, rows, columns)
+            rate = 5 * self.param_groups[0]["lr"] * max(1, rows / columns) ** 0.5
+            for matrix, direction in zip(matrices, orthogonalised(ahead), strict=True):
+                matrix.sub_(rate * direction.view_as(matrix))
+
+    def look_ahead(self, matrix):
+        """Take the gradient into the matrix's running mean; the gradient, moved most of the way to that mean."""
+        mean = self.state[matrix]["momentum"]
+        mean.lerp_(matrix.grad, 1 - self.momentum)
+        return matrix.grad.lerp(mean, self.momentum)

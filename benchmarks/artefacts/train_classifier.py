@@ -1,8 +1,9 @@
-"""Train the classifier whose features the rulers of notebook 09 use, and write it to `data/`.
+"""Train the classifiers whose features the rulers of notebook 09 use, and write them to `data/`.
 
     python -m benchmarks.artefacts.train_classifier
+    python -m benchmarks.artefacts.train_classifier --network ResidualClassifier --seed 1 --out data/fashion-mnist-second-classifier.safetensors
 
-It learns from the first 50,000 training pictures. The other 10,000 and the test pictures stay unseen: they are what the
+They learn from the first 50,000 training pictures. The other 10,000 and the test pictures stay unseen: they are what the
 rulers call real. No flips and no shifts: a network that has learnt to ignore a change cannot measure it.
 """
 
@@ -14,9 +15,10 @@ import torch
 from torch.nn import functional as F
 from tqdm import tqdm
 
+from benchmarks.speed.measure import command
 from ddpm_lib.checkpoint import write_safetensors
 from ddpm_lib.data import data_folder, load_images
-from ddpm_lib.evaluation import CLASSIFIER_TRAINING, Classifier
+from ddpm_lib.evaluation import CLASSIFIER_TRAINING, CLASSIFIERS
 
 
 def accuracy(classifier, images, labels):
@@ -27,10 +29,10 @@ def accuracy(classifier, images, labels):
     return (scores.argmax(1) == labels).double().mean().item()
 
 
-def train_classifier(images, labels, epochs, batch_size, learning_rate, seed):
+def train_classifier(network, images, labels, epochs, batch_size, learning_rate, seed):
     """AdamW with one cycle of the learning rate; returns the classifier in evaluation mode."""
     torch.manual_seed(seed)
-    classifier = Classifier()
+    classifier = CLASSIFIERS[network]()
     optimizer = torch.optim.AdamW(classifier.parameters(), weight_decay=0.05)
     steps = epochs * (len(images) // batch_size)
     rate = torch.optim.lr_scheduler.OneCycleLR(optimizer, learning_rate, total_steps=steps)
@@ -49,6 +51,7 @@ def train_classifier(images, labels, epochs, batch_size, learning_rate, seed):
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--network", choices=CLASSIFIERS, default="Classifier")
     parser.add_argument("--epochs", type=int, default=8)
     parser.add_argument("--batch-size", type=int, default=128)
     parser.add_argument("--learning-rate", type=float, default=3e-3)
@@ -58,6 +61,7 @@ if __name__ == "__main__":
     (images, labels), test = load_images(), load_images(split="test")
     start = time.perf_counter()
     classifier = train_classifier(
+        options.network,
         images[:CLASSIFIER_TRAINING],
         labels[:CLASSIFIER_TRAINING],
         options.epochs,
@@ -66,8 +70,8 @@ if __name__ == "__main__":
         options.seed,
     )
     notes = {
-        "command": "python -m benchmarks.artefacts.train_classifier "
-        f"--epochs {options.epochs} --batch-size {options.batch_size} --learning-rate {options.learning_rate} --seed {options.seed}",
+        "command": command(),
+        "network": options.network,
         "seconds": f"{time.perf_counter() - start:.0f}",
         "threads": str(torch.get_num_threads()),
         "torch": torch.__version__,

@@ -1,16 +1,17 @@
 """Train the model that ships in `data/`, and keep snapshots of the run for notebook 07.
 
-    python -m benchmarks.artefacts.train_pretrained --steps 6500              # train; goes on with the run in runs/pretrained if there is one
-    python -m benchmarks.artefacts.train_pretrained --steps 6500 --sample     # then: draw pictures with every snapshot, for notebook 07
-    python -m benchmarks.artefacts.train_pretrained --steps 6500 --ship       # and: the averaged weights become data/fashion-mnist.safetensors
+    python -m benchmarks.artefacts.train_pretrained --steps 20000              # train; goes on with the run in runs/pretrained if there is one
+    python -m benchmarks.artefacts.train_pretrained --steps 20000 --look       # then: draw pictures with every snapshot, and measure them
+    python -m benchmarks.artefacts.train_pretrained --steps 20000 --ship       # and: the averaged weights become data/fashion-mnist.safetensors
 
-A second leg starts from the weights of the first, with an optimiser, an average and a learning rate of its own:
+A later leg starts from the weights of the one before, with an optimiser, an average and a learning rate of its own:
 
-    python -m benchmarks.artefacts.train_pretrained --run second_leg --steps 4500 --seed 1 --learning-rate 1e-3 \\
+    python -m benchmarks.artefacts.train_pretrained --run second_leg --steps 10000 --seed 1 --learning-rate 1e-3 \\
         --start data/fashion-mnist.safetensors                      # train, then once more with --ship
 
-`--sample` writes `benchmarks/results/07_training.safetensors`: the losses, and pictures drawn from the same noise by the
-raw and by the averaged weights of every snapshot.
+`--look` writes `benchmarks/results/07_training.safetensors`: the losses; for every snapshot pictures drawn from the same noise by
+the raw and by the averaged weights; the averaged weights' loss on test pictures by t, always with the same noise; and both
+rulers' distances of a thousand pictures.
 """
 
 import argparse
@@ -20,11 +21,12 @@ import time
 
 import torch
 
+from benchmarks.quality import distances, draw
 from benchmarks.speed.measure import command
 from course.lessons import RESULTS, ROOT
 from ddpm_lib.checkpoint import load_checkpoint, save_checkpoint, write_safetensors
 from ddpm_lib.data import data_folder, load_images
-from ddpm_lib.sampling import sample
+from ddpm_lib.sampling import Batched, sample
 from ddpm_lib.schedule import NoiseSchedule, linear_betas
 from ddpm_lib.training import TrainingState, best_device, best_precision, resume, train
 from ddpm_lib.unet import UNet
@@ -37,18 +39,21 @@ def snapshot_steps(steps):
     return sorted({max(1, round(steps / 1.8**k)) for k in range(8)})
 
 
-def train_with_snapshots(folder, steps, seed, start_from, learning_rate):
+def new_state(options):
+    """The run that the options describe."""
+    torch.manual_seed(options.seed)
+    model, schedule = load_checkpoint(options.start) if options.start else (UNet(), NoiseSchedule(linear_betas(1000)))
+    model = model.to(best_device()).requires_grad_(True)
+    settings = dict(batch_size=options.batch_size, learning_rate=options.learning_rate, seed=options.seed)
+    settings |= dict(precision=best_precision(best_device()), optimizer=options.optimizer)
+    return TrainingState(model, schedule, options.steps, **settings)
+
+
+def train_with_snapshots(folder, options):
     images, _ = load_images()
     path = folder / "training.safetensors"
-    if path.exists():
-        state = resume(path, best_device())
-    else:
-        torch.manual_seed(seed)
-        model, schedule = load_checkpoint(start_from) if start_from else (UNet(), NoiseSchedule(linear_betas(1000)))
-        model = model.to(best_device()).requires_grad_(True)
-        precision = best_precision(best_device())
-        state = TrainingState(model, schedule, steps, 64, learning_rate=learning_rate, precision=precision, seed=seed)
-    kept, start, first = snapshot_steps(steps), time.perf_counter(), state.step
+    state = resume(path, best_device()) if path.exists() else new_state(options)
+    kept, start, first = snapshot_steps(options.steps), time.perf_counter(), state.step
     log = folder / "sittings.jsonl"
 
     def keep(state):
@@ -83,18 +88,45 @@ def notes_on(folder):
     }
 
 
-def sample_snapshots(folder, steps, count=8):
+@torch.no_grad()
+def loss_by_time(model, schedule, times, count=1000):
+    """The loss of the first `count` test pictures at each of the `times`, with the same noise for every model: `(len(times),)`."""
+    images, noise = load_images(split="test", limit=count)[0], torch.randn(count, 1, 28, 28, generator=seeded(0))
+    noisy = ((schedule.add_noise(images, t, noise), torch.full((count,), t)) for t in times)
+    return torch.stack([(Batched(model, 100)(x_t, t) - noise).square().mean() for x_t, t in noisy])
+
+
+def seeded(seed):
+    return torch.Generator().manual_seed(seed)
+
+
+def as_bytes(x_0):
+    return ((x_0.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)
+
+
+def look(folder, steps, count=8):
     tensors = {"losses": torch.tensor(resume(folder / "training.safetensors").losses)}
+    tensors |= {
+        "steps": torch.tensor(snapshot_steps(steps)),
+        "times": torch.tensor([1, 3, 10, 30, 100, 200, 400, 700, 1000]),
+    }
     for kind in ("ema", "raw"):
         pictures = []
         for step in snapshot_steps(steps):
             model, schedule = load_checkpoint(folder / f"{kind}-{step:06d}.safetensors")
-            x_0 = sample(model, schedule, (count, 1, 28, 28), generator=torch.Generator().manual_seed(0))
-            pictures.append(((x_0.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8))
+            pictures.append(as_bytes(sample(model, schedule, (count, 1, 28, 28), 250, generator=seeded(0))))
         tensors[kind] = torch.stack(pictures)  # (snapshots, count, 1, 28, 28)
-    tensors["steps"] = torch.tensor(snapshot_steps(steps))
-    notes = {"kind": "training run"} | notes_on(folder)
-    write_safetensors(RESULTS / "07_training.safetensors", tensors, notes)
+    found = []
+    for step in snapshot_steps(steps):
+        model, schedule = load_checkpoint(folder / f"ema-{step:06d}.safetensors")
+        verdict = distances(draw(model, schedule, 1000, 0, "dpm_solver", 20, spacing="time"))
+        found.append((loss_by_time(model, schedule, tensors["times"].tolist()), verdict))
+    tensors["loss_by_time"] = torch.stack([loss for loss, _ in found])  # (snapshots, times)
+    for name in ("frechet", "second_frechet"):
+        tensors[name] = torch.tensor([verdict[name] for _, verdict in found])
+    notes = {"kind": "training run", "floors": json.dumps({k: v for k, v in found[0][1].items() if "floor" in k})}
+    notes["distances"] = "n = 1000, DPM-Solver++, 20 evaluations, seed 0"
+    write_safetensors(RESULTS / "07_training.safetensors", tensors, notes | notes_on(folder))
 
 
 def ship(folder, steps):
@@ -107,15 +139,17 @@ if __name__ == "__main__":
     parser.add_argument("--steps", type=int, required=True)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--start", help="a checkpoint to start from, in place of random weights")
+    parser.add_argument("--batch-size", type=int, default=64)
     parser.add_argument("--learning-rate", type=float, default=2e-3)
+    parser.add_argument("--optimizer", choices=("muon", "adamw"), default="muon")
     parser.add_argument("--run", default="pretrained", help="the name of the run's folder in runs/")
-    parser.add_argument("--sample", action="store_true", help="draw with the snapshots of a finished run")
+    parser.add_argument("--look", action="store_true", help="draw and measure with the snapshots of a finished run")
     parser.add_argument("--ship", action="store_true", help="put the weights of a finished run into data/")
     options = parser.parse_args()
     folder = RUNS / options.run
-    if options.sample:
-        sample_snapshots(folder, options.steps)
+    if options.look:
+        look(folder, options.steps)
     if options.ship:
         ship(folder, options.steps)
-    if not (options.sample or options.ship):
-        train_with_snapshots(folder, options.steps, options.seed, options.start, options.learning_rate)
+    if not (options.look or options.ship):
+        train_with_snapshots(folder, options)

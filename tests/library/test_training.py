@@ -20,11 +20,13 @@ from ddpm_lib.checkpoint import read_safetensors, write_safetensors
 from ddpm_lib.schedule import NoiseSchedule, linear_betas
 from ddpm_lib.training import (
     EMA,
+    MuonAdamW,
     TrainingState,
     best_precision,
     draw_batch,
     draw_indices,
     on_device,
+    orthogonalised,
     resume,
     save_training_state,
     stratified_times,
@@ -93,11 +95,11 @@ def test_same_seed_same_run(garments):
     assert same(one, two) and one.losses != other.losses
 
 
-@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+@pytest.mark.parametrize("settings", [{}, {"precision": "bfloat16"}, {"optimizer": "muon"}], ids=str)
 @pytest.mark.parametrize("stop", [0, 1, 3])
-def test_resumed_run_continues_to_the_bit(tmp_path, garments, precision, stop):
-    straight = train(new_state(precision=precision), garments, progress=False)
-    halved = new_state(precision=precision)
+def test_resumed_run_continues_to_the_bit(tmp_path, garments, settings, stop):
+    straight = train(new_state(**settings), garments, progress=False)
+    halved = new_state(**settings)
     for _ in range(stop):
         train_step(halved, garments)
     save_training_state(tmp_path / "run.safetensors", halved)
@@ -238,6 +240,45 @@ def test_stratified_times_are_uniform_and_spread_over_each_batch(count, T):
     expected = times.numel() / T
     counts = torch.bincount(times.flatten(), minlength=T + 1)[1:]
     assert (counts - expected).abs().max() < 6 * expected**0.5
+
+
+@pytest.mark.parametrize("shape", [(3, 40, 40), (2, 16, 300), (2, 300, 16)])
+def test_orthogonalised_matrices_turn_and_hardly_stretch(shape):
+    """The directions of the matrix stay (its singular vectors), and all its singular values come near 1, a hundredth of the largest too."""
+    u, _, v = torch.linalg.svd(torch.randn(shape, generator=seeded(0)), full_matrices=False)
+    matrices = u * torch.logspace(-2, 0, u.shape[2]) @ v
+    found = u.mT @ orthogonalised(matrices) @ v.mT  # (K, r, r), in the directions of the matrix
+    stretched = found.diagonal(dim1=1, dim2=2)
+    assert 0.65 < stretched.min() and stretched.max() < 1.25
+    assert (found - torch.diag_embed(stretched)).abs().max() < 1e-3
+
+
+@pytest.mark.parametrize("rows, columns", [(24, 24), (24, 60), (60, 24)])
+def test_muon_moves_a_matrix_as_torch_does(rows, columns):
+    """torch.optim.Muon takes matrices only, and multiplies them in bfloat16; so the directions agree to a hundredth."""
+    if not hasattr(torch.optim, "Muon"):
+        pytest.skip("this torch has no Muon")
+    layer = torch.nn.Linear(columns, rows)
+    theirs = torch.nn.Parameter(layer.weight.detach().clone())
+    ours = MuonAdamW(layer, lr=2e-3)
+    peer = torch.optim.Muon([theirs], lr=1e-2, weight_decay=0.0, momentum=0.95, nesterov=True)
+    for k in range(5):
+        before = theirs.detach().clone()
+        theirs.grad = torch.randn(rows, columns, generator=seeded(k))
+        layer.weight.grad, layer.bias.grad = theirs.grad.clone(), torch.zeros(rows)
+        peer.step()
+        ours.step()
+        assert (theirs - layer.weight).norm() < 0.02 * (theirs - before).norm() * (k + 1)
+
+
+def test_muon_moves_what_lies_inside_and_adamw_the_rest():
+    model = UNet(base_channels=8, channel_multipliers=(1, 2))
+    optimizer = MuonAdamW(model)
+    inside = {id(matrix) for matrix in optimizer.matrices}
+    by_adamw = {name for name, weight in model.named_parameters() if id(weight) not in inside}
+    assert {name for name, weight in model.named_parameters() if weight.ndim == 1} < by_adamw
+    assert {name for name in by_adamw if name.startswith(("stem", "head")) and "weight" in name}
+    assert all(name.startswith(("stem", "head")) for name in by_adamw if dict(model.named_parameters())[name].ndim > 1)
 
 
 def test_a_batch_that_does_not_split_evenly_is_refused(monkeypatch):
