@@ -114,10 +114,11 @@ def add_train_options(parser):
         "--minutes",
         type=positive_number(float),
         default=10,
-        help=f"time to train, turned into steps at the start {default}",
+        help=f"time to train, turned into steps early in the run {default}",
     )
     add("--images", type=positive_number(int), help="train on this many images, instead of for --minutes")
     add("--batch-size", type=positive_number(int), default=32, help=f"images a step, over all processes {default}")
+    add("--optimizer", choices=("muon", "adamw"), default="muon", help=f"of notebook 07 {default}")
     add("--learning-rate", type=positive_number(float), default=2e-3, help=f"the highest one of the run {default}")
     add("--compile", action="store_true", help="compile the network first, which takes a while; for a GPU")
     add("--save-every", type=positive_number(int), default=500, help=f"steps between two saves {default}")
@@ -237,13 +238,13 @@ def open_pictures(options):
 LOOKS = 0.05  # the share of a run's time that is set aside for drawing
 
 
-def seconds_per_step(model, schedule, images, batch_size, precision, steps=10):
+def seconds_per_step(model, schedule, images, settings, steps=10):
     """Time `steps` training steps of `model`, or a second of them, after two that do not count; returns seconds a step.
 
     The weights are put back as they were.
     """
     before = {name: value.clone() for name, value in model.state_dict().items()}
-    state = TrainingState(model, schedule, steps + 2, batch_size, precision=precision)
+    state = TrainingState(model, schedule, steps + 2, **settings)
     for _ in range(2):
         train_step(state, images)  # ends with numbers on the CPU, for which it waits for the device
     start, timed, seconds = time.perf_counter(), 0, 0
@@ -254,11 +255,10 @@ def seconds_per_step(model, schedule, images, batch_size, precision, steps=10):
     return seconds / timed
 
 
-def affordable_steps(model, schedule, images, precision, options):
-    """How many steps the minutes that are left pay for, at the pace that is measured now."""
-    seconds = seconds_per_step(model, schedule, images, options.batch_size, precision)
+def affordable_steps(seconds_a_step, options):
+    """How many steps the minutes that are left pay for. All processes must call it."""
     time_left = mean_over_processes(options.minutes * 60 - (time.perf_counter() - options.start))
-    return int(time_left * (1 - LOOKS) / seconds)
+    return max(1, int(time_left * (1 - LOOKS) / seconds_a_step))
 
 
 def start_training(images, options):
@@ -267,13 +267,33 @@ def start_training(images, options):
     model, schedule = on_device(UNet(image_channels=images.shape[1]), options.device), NoiseSchedule(linear_betas(1000))
     if options.compile:
         model.compile()
-    precision = options.precision or best_precision(options.device)
+    settings = dict(batch_size=options.batch_size, learning_rate=options.learning_rate, seed=options.seed)
+    settings |= dict(precision=options.precision or best_precision(options.device), optimizer=options.optimizer)
     if options.images:
-        steps = options.images // options.batch_size
+        steps = max(1, options.images // options.batch_size)
     else:
-        steps = affordable_steps(model, schedule, images, precision, options)
-    settings = (options.batch_size, options.learning_rate, precision, options.seed)
-    return TrainingState(model, schedule, max(1, steps), *settings)
+        steps = affordable_steps(seconds_per_step(model, schedule, images, settings), options)
+    return TrainingState(model, schedule, steps, **settings)
+
+
+def plan_again(options):
+    """A function to call after every step of a run that counts minutes: once, after a twentieth of the steps, it takes the number of steps from the pace so far.
+
+    All processes must call it. It says whether the plan is a new one.
+    """
+    began, first, due = None, None, None
+
+    def look_at_the_clock(state):
+        nonlocal began, first, due
+        if began is None:  # the first step is slower than the others
+            began, first, due = time.perf_counter(), state.step, state.step + max(10, state.settings["steps"] // 20)
+        if state.step != due:
+            return False
+        pace = mean_over_processes(time.perf_counter() - began) / (state.step - first)
+        state.settings["steps"] = state.step + affordable_steps(pace, options)
+        return True
+
+    return look_at_the_clock
 
 
 def open_run(options, images, path):
@@ -371,19 +391,20 @@ def run(options, path):
     images, first = open_pictures(options), rank_and_world_size()[0] == 0
     with only_run_in(options.out) if first else nullcontext():
         state = open_run(options, images, path)
-        steps, every = (
-            state.settings["steps"],
-            steps_between_looks(state.settings["steps"], state.settings["batch_size"]),
-        )
+        counts_minutes = state.step == 0 and not options.images
+        new_plan = plan_again(options) if counts_minutes else lambda state: False
         if first:
             announce(state, path, options.device)
 
-        def look_now_and_then(state):
-            if state.step % every == 0 and state.step < steps:
+        def after_step(state):
+            planned, steps = new_plan(state), state.settings["steps"]
+            if first and planned:
+                save_training_state(path, state)
+            if first and state.step % steps_between_looks(steps, state.settings["batch_size"]) == 0 and state.step < steps:
                 take_a_look(state, options.out, images.shape[1:])
 
         workers = 0 if torch.is_tensor(images) else options.workers or WORKERS
-        train(state, images, path, options.save_every, after_step=look_now_and_then, workers=workers)
+        train(state, images, path, options.save_every, after_step=after_step, workers=workers)
         if first:
             print(f"wrote {options.out / 'model.safetensors'} and {take_a_look(state, options.out, images.shape[1:])}")
 

@@ -8,6 +8,7 @@ import shutil
 import signal
 from collections import defaultdict
 from contextlib import contextmanager, nullcontext
+from itertools import count
 from numbers import Integral
 from pathlib import Path
 
@@ -245,25 +246,26 @@ def train(state, images, path=None, save_every=500, progress=True, after_step=No
     `images` is a tensor `(N, C, H, W)` in [-1, 1], or anything with a length that returns such a tensor for int64 indices,
     as `FolderDataset` does; `workers` processes then read ahead, which changes no bit of the run.
     With `path` the state is saved there every `save_every` steps, at the end and on Ctrl-C or SIGTERM, which end the run with
-    KeyboardInterrupt between two steps. `after_step(state)` is called after every step, by the first process.
+    KeyboardInterrupt between two steps. `after_step(state)` is called after every step, by every process; it may change the number of steps.
     Raises ValueError for other images, FloatingPointError as `train_step`, OSError where the state cannot be written.
     """
     check_training_images(images if torch.is_tensor(images) else images[torch.arange(min(len(images), 8))])
-    steps, first = state.settings["steps"], rank_and_world_size()[0] == 0
+    settings, first = state.settings, rank_and_world_size()[0] == 0
     source, stop = Prefetched(images, state, workers) if workers else nullcontext(images), False
     with held_interrupts() as interrupted, image_bar(state, progress and first) as bar, source as images:
-        while state.step < steps and not stop:
+        while state.step < settings["steps"] and not stop:
             train_step(state, images)
             recent = state.losses[-100:]
             bar.set_postfix_str(f"step {state.step}, loss {sum(recent) / len(recent):.4f}", False)
-            bar.update(state.settings["batch_size"])
-            if after_step and first:
+            bar.update(settings["batch_size"])
+            if after_step:
                 after_step(state)
+                bar.total = settings["steps"] * settings["batch_size"]
             stop = mean_over_processes(interrupted()) > 0  # asked once, so that a run that stops has been saved
-            if path and first and (stop or state.step % save_every == 0 or state.step == steps):
+            if path and first and (stop or state.step % save_every == 0 or state.step == settings["steps"]):
                 save_over(path, state)
-    if state.step < steps:
-        raise KeyboardInterrupt(f"stopped after step {state.step} of {steps}")
+    if state.step < settings["steps"]:
+        raise KeyboardInterrupt(f"stopped after step {state.step} of {settings['steps']}")
     return state
 
 
@@ -280,7 +282,7 @@ class Prefetched:
     """
 
     def __init__(self, images, state, workers):
-        self.count, steps = len(images), range(state.step, state.settings["steps"])
+        self.count, steps = len(images), count(state.step)  # without an end: the run says when it is over
         batches = (draw_indices(state.settings, step, self.count)[0] for step in steps)  # one index of a loader is one batch
         options = dict(sampler=batches, batch_size=None, num_workers=workers, worker_init_fn=ignore_interrupts)
         self.loaded = iter(DataLoader(images, **options))
@@ -328,10 +330,11 @@ def orthogonalised(matrices, iterations=5):
     """Each of the matrices `(K, rows, columns)` with all its singular values brought near 1 (0.7 to 1.2): Newton-Schulz."""
     wide = matrices.float() if matrices.shape[1] <= matrices.shape[2] else matrices.float().mT  # (K, r, c), r <= c
     wide = wide / (wide.norm(dim=(1, 2), keepdim=True) + 1e-7)  # no singular value above 1
-    gram, one = wide @ wide.mT, torch.eye(wide.shape[1], device=wide.device)  # (K, r, r): all that the iteration needs
-    for k in range(iterations):
+    gram, one = wide @ wide.mT, torch.eye(wide.shape[1], device=wide.device)  # (K, r, r) is all that the iteration needs
+    factor = one
+    for _ in range(iterations):
         bend = 3.4445 * one - 4.7750 * gram + 2.0315 * gram @ gram
-        factor, gram = bend @ factor if k else bend, bend @ gram @ bend
+        factor, gram = bend @ factor, bend @ gram @ bend
     wide = factor @ wide
     return wide if matrices.shape[1] <= matrices.shape[2] else wide.mT
 

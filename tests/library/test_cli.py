@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -222,17 +223,71 @@ def test_pictures_that_are_not_there_are_refused_by_the_option(tmp_path):
     assert not (tmp_path / "run").exists()
 
 
-def test_minutes_become_steps_once(garments, monkeypatch):
-    """A budget in minutes fixes the number of steps at the start, so that the learning rate does not follow the clock."""
+def test_minutes_become_steps(garments, monkeypatch):
+    """A budget in minutes is a number of steps, so that the learning rate does not follow the clock."""
     monkeypatch.setattr(cli, "seconds_per_step", lambda *_: 0.5)
     state = cli.start_training(garments, cli.parse_arguments(["train", "--minutes", "2", "--device", "cpu"]))
     assert state.settings["steps"] == pytest.approx(240 * 0.95, abs=2)
 
 
+@pytest.mark.parametrize("pace", [0.25, 0.5, 1.0])
+def test_the_plan_is_made_again_once_from_the_pace_of_the_run(monkeypatch, pace):
+    """A first guess of half a second a step: whatever the pace turns out to be, the plan is made once more, and the run ends in time."""
+    clock = SimpleNamespace(now=0.0)
+    monkeypatch.setattr(cli, "time", SimpleNamespace(perf_counter=lambda: clock.now))
+    options = SimpleNamespace(minutes=10, start=0.0)
+    state, again, plans = (
+        SimpleNamespace(step=0, settings={"steps": int(600 * 0.95 / 0.5)}),
+        cli.plan_again(options),
+        [],
+    )
+    while state.step < state.settings["steps"]:
+        state.step, clock.now = state.step + 1, clock.now + pace
+        if again(state):
+            plans.append(state.settings["steps"])
+    assert len(plans) == 1 and 600 * 0.93 < clock.now <= 600
+
+
+def test_a_run_that_counts_minutes_is_stopped_and_goes_on_with_its_plan(tmp_path, garments, monkeypatch):
+    write_garments(tmp_path / "mine", garments)
+    monkeypatch.setattr(cli, "seconds_per_step", lambda *_: 0.5)
+    monkeypatch.setattr(cli, "take_a_look", lambda *_: None)
+    planned = []
+
+    def stop_after_planning(options):
+        def after_step(state):
+            if state.step == 3:
+                state.settings["steps"] = 5
+                planned.append(state.step)
+                signal.raise_signal(signal.SIGINT)
+            return state.step == 3
+
+        return after_step
+
+    monkeypatch.setattr(cli, "plan_again", stop_after_planning)
+    words = [
+        "train",
+        "--data",
+        str(tmp_path / "mine"),
+        "--image-size",
+        "8",
+        "--batch-size",
+        "2",
+        "--out",
+        str(tmp_path / "run"),
+        "--device",
+        "cpu",
+    ]
+    with pytest.raises(SystemExit, match="after step 3 of 5"):
+        cli.main(words)
+    cli.main(words)
+    assert planned == [3] and resume(tmp_path / "run" / "training.safetensors").step == 5
+
+
 def test_measuring_the_pace_leaves_the_weights_as_they_were(garments):
     model, pictures = new_state().model, F.avg_pool2d(garments, 2)
     before = {name: value.clone() for name, value in model.state_dict().items()}
-    assert cli.seconds_per_step(model, NoiseSchedule(linear_betas(1000)), pictures, 4, "float32") > 0
+    assert cli.seconds_per_step(model, NoiseSchedule(linear_betas(1000)), pictures, {"batch_size": 4}) > 0
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
 
 

@@ -324,9 +324,10 @@ class Dispatched(TorchDispatchMode):
         return function(*args, **(kwargs or {}))
 
 
-def test_a_step_waits_for_the_device_once(garments):
+@pytest.mark.parametrize("optimizer", ["adamw", "muon"])
+def test_a_step_waits_for_the_device_once(garments, optimizer):
     """Loss and gradient norm come in one read. (The times are integers, and live on the CPU.)"""
-    state = new_state()
+    state = new_state(optimizer=optimizer)
     with Reads() as reads:
         train_step(state, garments)
         assert reads.count == 1
@@ -389,7 +390,15 @@ def test_infinite_gradient_stops_before_it_spoils_the_weights(garments):
 
 @pytest.mark.parametrize(
     "settings",
-    [{"steps": 0}, {"steps": 2.5}, {"batch_size": 0}, {"batch_size": True}, {"precision": "float16"}, {"seed": -1}],
+    [
+        {"steps": 0},
+        {"steps": 2.5},
+        {"batch_size": 0},
+        {"batch_size": True},
+        {"precision": "float16"},
+        {"seed": -1},
+        {"optimizer": "sgd"},
+    ],
 )
 def test_bad_training_settings_are_named(settings):
     with pytest.raises(ValueError, match=f"^{next(iter(settings))} must"):
