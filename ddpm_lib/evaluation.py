@@ -163,13 +163,6 @@ def nearest_training_images(images):
     return (pictures - rows[indices]).square().mean(1).sqrt(), indices
 
 
-@torch.no_grad()
-def class_shares(features):
-    """The share of pictures with the `features` `(N, 128)` that the shipped classifier puts into each of the ten classes: a list."""
-    labels = shipped_classifier().head(features).argmax(1)
-    return (torch.bincount(labels, minlength=10).double() / len(labels)).tolist()
-
-
 def second_opinion(pictures):
     """The second ruler on pictures that `as_pictures` has prepared: a dict with `second_frechet` and `second_floor`."""
     real, unseen = real_features(second=True)
@@ -183,6 +176,13 @@ def garment_distances(samples):
     distance = frechet_distance(classifier_features(pictures), real)
     first = {"n": len(pictures), "frechet": distance, "floor": frechet_floor(len(pictures), real, unseen)}
     return first | second_opinion(pictures)
+
+
+@torch.no_grad()
+def class_shares(features):
+    """The share of pictures with the `features` `(N, 128)` that the shipped classifier puts into each of the ten classes: a list."""
+    labels = shipped_classifier().head(features).argmax(1)
+    return (torch.bincount(labels, minlength=10).double() / len(labels)).tolist()
 
 
 def evaluate(samples, features=image_features, reference=None):

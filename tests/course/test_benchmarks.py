@@ -173,7 +173,9 @@ def test_the_extra_has_its_pins():
 def test_readme_lists_every_script_and_every_result():
     readme = (BENCHMARKS / "README.md").read_text()
     scripts = {path for path in BENCHMARKS.rglob("*.py") if "__main__" in path.read_text()}
-    assert {str(path.relative_to(BENCHMARKS)) for path in scripts} == set(re.findall(r"^\| `([\w/]+\.py)`", readme, re.MULTILINE))
+    assert {str(path.relative_to(BENCHMARKS)) for path in scripts} == set(
+        re.findall(r"^\| `([\w/]+\.py)`", readme, re.MULTILINE)
+    )
     for path in (BENCHMARKS / "results").iterdir():
         assert path.name in readme, path.name
 
@@ -233,3 +235,49 @@ def test_bug_clinic_trains_saves_and_loads_its_patients(tmp_path, run, garments)
     assert model(garments[:2], 5).shape == (2, 1, 28, 28)
     with pytest.raises(SystemExit):
         run("10_bug_clinic", "--only", "patient 99")
+
+
+def test_pictures_of_one_seed_start_alike_and_those_of_two_share_nothing(garments):
+    """The seed gives x_T, whoever draws and however many at a time; another seed gives other noise in every place."""
+    from benchmarks.quality import draw
+    from ddpm_lib.schedule import NoiseSchedule, linear_betas
+
+    class Watched(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.weight, self.seen = torch.nn.Parameter(torch.zeros(1)), []
+
+        def forward(self, x_t, t):
+            self.seen.append(x_t[t == 10])
+            return torch.zeros_like(x_t)
+
+    def first_states(seed, **settings):
+        model = Watched()
+        draw(model, NoiseSchedule(linear_betas(10)), 6, seed, precision="float32", **settings)
+        return torch.cat(model.seen)
+
+    ddim = first_states(0, sampler="ddim", steps=2, eta=1.0, spacing="time", batch=6)
+    assert torch.equal(ddim, first_states(0, sampler="dpm_solver", steps=5, spacing="time", batch=4))
+    assert torch.equal(ddim, first_states(0, sampler="ancestral", steps=10, batch=1))
+    other = first_states(1, sampler="ddim", steps=2, eta=1.0, spacing="time")
+    assert not any(torch.equal(a, b) for a in ddim for b in other)
+
+
+@pytest.mark.parametrize(
+    ("script", "words"),
+    [
+        ("08_fast_sampling", ("--only", "ddim", "5", "eta=0", "--n", 10)),
+        ("09_evaluation", ("quality", "--n", 10, "--sampler", "dpm_solver", "--steps", 2, "--seed", 0, 1, 2)),
+    ],
+)
+def test_quality_is_measured_by_both_rulers_and_with_every_seed(tmp_path, run, script, words):
+    out = tmp_path / "results.json"
+    run(script, *words, "--out", out)
+    (records,) = [part for part in json.loads(out.read_text()).values() if isinstance(part, list)]
+    assert [record["seed"] for record in records] == [0, 1, 2] and all(record["n"] == 10 for record in records)
+    for name in ("frechet", "second_frechet"):
+        assert len({record[name] for record in records}) == 3
+        assert all(record[name.replace("frechet", "floor")] > 0 for record in records)
+    written = out.read_text()
+    if script == "08_fast_sampling":
+        assert "0 to do" in run(script, *words, "--out", out) and out.read_text() == written, "nothing is made twice"
