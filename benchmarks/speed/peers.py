@@ -5,6 +5,7 @@ left out, so what is timed is the step itself.
 """
 
 import copy
+import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -19,13 +20,18 @@ from ddpm_lib.unet import UNet
 
 @dataclass
 class Peer:
-    """`step()` is one training step, `draw()` one step of its sampler on a batch (one network evaluation), `look()` one forward pass of one image."""
+    """One library's own way.
+
+    `step()` is one training step, `draw()` one step of its sampler on a batch (one network evaluation), `look()` one forward pass of one
+    image. `sample(count, steps, eta)` draws that many pictures in [-1, 1] by its own sampler, without fresh noise (eta 0) or with all of it (1).
+    """
 
     network: str
     parameters: int
     step: Callable
     draw: Callable
     look: Callable
+    sample: Callable = None
 
 
 def precise(precision, device="cpu"):
@@ -113,7 +119,7 @@ def equal_unet(images):
 
 def diffusers(images, count, precision, network="(32, 64, 64), two blocks a level"):
     """The loop of the Hugging Face course (AdamW, mean squared error), and `DDPMScheduler.step`."""
-    from diffusers import DDPMScheduler
+    from diffusers import DDIMScheduler, DDPMScheduler
 
     if network == "as ours":
         model = equal_unet(images)
@@ -124,6 +130,16 @@ def diffusers(images, count, precision, network="(32, 64, 64), two blocks a leve
     def loss_of(x_0):
         noise, t = torch.randn_like(x_0), torch.randint(0, 1000, (len(x_0),))
         return F.mse_loss(model(scheduler.add_noise(x_0, noise, t), t).sample, noise)
+
+    @torch.no_grad()
+    def sample(count, steps, eta):
+        solver, x = DDIMScheduler(num_train_timesteps=1000), torch.randn(count, *images.shape[1:])
+        solver.set_timesteps(steps)
+        for t in solver.timesteps:
+            with precise(precision):
+                noise = model.eval()(x, t).sample.float()
+            x = solver.step(noise, t, x, eta=eta).prev_sample
+        return x
 
     sampler = copy.deepcopy(model)
     return Peer(
@@ -137,6 +153,7 @@ def diffusers(images, count, precision, network="(32, 64, 64), two blocks a leve
             lambda x: scheduler.step(sampler(x, 500).sample, 500, x).prev_sample,
         ),
         lambda: model(images[:1], 500),
+        sample,
     )
 
 
@@ -154,6 +171,14 @@ def lucidrains(images, count, precision):
     average = EMA(model, beta=0.995, update_every=10)
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-4, betas=(0.9, 0.99))
     sampler = copy.deepcopy(model)
+
+    @torch.no_grad()
+    def sample(count, steps, eta):
+        averaged = average.ema_model.eval()
+        averaged.sampling_timesteps, averaged.ddim_sampling_eta = steps, eta
+        with precise(precision):
+            return averaged.ddim_sample((count, *images.shape[1:])).float() * 2 - 1
+
     return Peer(
         "Unet, dim 32 (1, 2, 4)",
         size(network),
@@ -162,10 +187,11 @@ def lucidrains(images, count, precision):
             sampler, torch.randn(count, *images.shape[1:]), precision, lambda x: sampler.p_sample(x, 500)[0].clone()
         ),
         lambda: network(images[:1], torch.tensor([500])),
+        sample,
     )
 
 
-def smalldiffusion(images, count, precision):
+def smalldiffusion(images, count, precision, averaged=False):
     """The settings of smalldiffusion's Fashion-MNIST UNet example: AdamW, a log-linear schedule, its own loss and sampler."""
     import smalldiffusion as library
 
@@ -177,6 +203,21 @@ def smalldiffusion(images, count, precision):
         x_0, sigma, noise, _ = library.generate_train_sample(x_0, schedule)
         return model.get_loss(x_0, sigma, noise)
 
+    average = copy.deepcopy(model).eval()  # the example's, of torch_ema: decay 0.999, and less at the start
+    updates = itertools.count(1)
+
+    @torch.no_grad()
+    def keep_average():
+        k = next(updates)
+        for kept, weights in zip(average.parameters(), model.parameters(), strict=True):
+            kept.lerp_(weights, 1 - min(0.999, (1 + k) / (10 + k)))
+
+    @torch.no_grad()
+    def sample(count, steps, eta):
+        with precise(precision):
+            *_, x_0 = library.samples(average, schedule.sample_sigmas(steps), gam=1, mu=0.5 * eta, batchsize=count)
+        return x_0.float()
+
     sampler = copy.deepcopy(model)
     sigmas = schedule.sample_sigmas(800)[400:402]
 
@@ -186,9 +227,16 @@ def smalldiffusion(images, count, precision):
     return Peer(
         "Unet, ch 64 (1, 1, 2)",
         size(model),
-        plain_step(torch.optim.AdamW(model.parameters(), lr=7e-4), batches(images, count), loss_of, precision),
+        plain_step(
+            torch.optim.AdamW(model.parameters(), lr=7e-4),
+            batches(images, count),
+            loss_of,
+            precision,
+            after=keep_average if averaged else lambda: None,
+        ),
         drawing(sampler, torch.randn(count, channels, side, side), precision, advance),
         lambda: model(images[:1], schedule[400]),
+        sample,
     )
 
 

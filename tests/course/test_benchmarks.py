@@ -281,3 +281,18 @@ def test_quality_is_measured_by_both_rulers_and_with_every_seed(tmp_path, run, s
     written = out.read_text()
     if script == "08_fast_sampling":
         assert "0 to do" in run(script, *words, "--out", out) and out.read_text() == written, "nothing is made twice"
+
+
+def test_quality_per_minute_runs_the_command_and_goes_on_where_it_stopped(tmp_path, run, monkeypatch):
+    """One row of a second's training: it is there, by both rulers and both ways of sampling, and is not made again."""
+    from benchmarks.speed import quality_per_minute
+
+    monkeypatch.setattr(quality_per_minute, "plan", lambda: [("ddpm_lib", 0.02, 0)])
+    monkeypatch.setattr(quality_per_minute, "RUNS", tmp_path)
+    out = tmp_path / "results.json"
+    run("speed.quality_per_minute", "--n", 10, "--out", out)
+    (row,) = json.loads(out.read_text())["rows"]
+    assert row["steps"] > 0 and row["seconds"] > 1 and row["settings"]["optimizer"] == "muon"
+    assert all(row[eta]["frechet"] > 0 < row[eta]["second_frechet"] for eta in ("eta 0", "eta 1"))
+    assert out.with_suffix(".png").exists()
+    assert run("speed.quality_per_minute", "--n", 10, "--out", out).endswith("to do: \n")
