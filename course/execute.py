@@ -12,6 +12,7 @@ import nbformat
 from nbclient import NotebookClient
 
 from course.lessons import notebooks
+from course.road import HIDDEN, tagged
 
 QUIET = {"DDPM_NO_EXPORT": "1", "PYDEVD_DISABLE_FILE_VALIDATION": "1"}
 
@@ -46,14 +47,23 @@ def merge_streams(outputs):
     return merged
 
 
+def hide_source(cell):
+    """Fold the source of a cell with the tag `hide-input` in JupyterLab and in Colab (the pages know the tag), and of no other."""
+    for key in ("jupyter", "cellView"):
+        cell["metadata"].pop(key, None)
+    if cell["cell_type"] == "code" and tagged(cell, HIDDEN):
+        cell["metadata"] |= {"jupyter": {"source_hidden": True}, "cellView": "form"}
+
+
 def clean(notebook):
-    """Drop what depends on the machine or the moment."""
+    """Drop what depends on the machine or the moment, and fold what only has to run."""
     notebook.metadata = {
         "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
         "language_info": {"name": "python"},
     }
     for cell in notebook.cells:
         cell.metadata.pop("execution", None)
+        hide_source(cell)
         if cell.cell_type == "code":
             cell.outputs = [output for output in cell.outputs if not is_fleeting(output)]
             cell.outputs = merge_streams(cell.outputs)

@@ -1,7 +1,7 @@
 """Write what is repeated about the lessons wherever it stands, from its one source: `make badges`.
 
 The repository's address (`Repository` in pyproject.toml): the setup cell of every notebook, which Colab clones, and the badge
-under its title. Between markers, `<!-- name -->` and `<!-- /name -->`: the README's table of notebooks, and the tree of
+under its title. How long a notebook takes its reader: a sentence in its head. Between markers, `<!-- name -->` and `<!-- /name -->`: the README's table of notebooks, and the tree of
 CONTRIBUTING.
 
 python -m course.tables [--check]     --check writes nothing, and fails if something is out of step
@@ -15,6 +15,7 @@ import sys
 import tomllib
 
 from course.lessons import ROOT, description, modules, notebooks
+from course.road import measure, with_sentence
 
 COLAB = "https://colab.research.google.com/github"
 BADGE = re.compile(r"\n\[!\[Open in Colab\][^\n]*\n")
@@ -69,7 +70,7 @@ def notebook_text(path, address):
     cells = notebook["cells"]
     setup = next(cell for cell in cells if cell["cell_type"] == "code")
     for cell, text in (
-        (cells[0], with_badge("".join(cells[0]["source"]), address, path.stem)),
+        (cells[0], with_badge(with_sentence("".join(cells[0]["source"]), path), address, path.stem)),
         (setup, with_address("".join(setup["source"]), address)),
     ):
         cell["source"] = text.splitlines(keepends=True)
@@ -95,12 +96,13 @@ def run_times(root):
 def lessons_table(root):
     """A row for each notebook: where it is, what it builds and exports, how long it runs."""
     address, times = repository_address(root), run_times(root)
-    rows = ["| notebook | what it builds | exports | runs in |", "|---|---|---|---|"]
+    rows = ["| notebook | what it builds | exports | the road | with everything deeper | runs in |", "|---|---|---|---|---|---|"]
     for path in notebooks(root):
         exports = ", ".join(f"`{module}`" for module in modules(path)) or "nothing"
         seconds = f"{times[path.stem]} s" if path.stem in times else "–"
         link = f"[{path.stem}](notebooks/{path.name}) ([Colab]({colab_address(address, path.stem)}))"
-        rows.append(f"| {link} | {description(path)} | {exports} | {seconds} |")
+        road, whole = (f"{counted['minutes']} min" for counted in measure(path).values())
+        rows.append(f"| {link} | {description(path)} | {exports} | {road} | {whole} | {seconds} |")
     return "\n".join(rows)
 
 

@@ -49,12 +49,12 @@ def blank(source, name, hint):
     return "\n".join(lines)
 
 
-def code_cell(id, source):
+def code_cell(id, source, metadata=None):
     return {
         "cell_type": "code",
         "execution_count": None,
         "id": id,
-        "metadata": {},
+        "metadata": metadata or {},
         "outputs": [],
         "source": source.splitlines(keepends=True),
     }

@@ -17,6 +17,7 @@ from pathlib import Path
 from sphinx.cmd.build import build_main
 
 from course.lessons import ROOT, code_cells, description, export_target, modules, notebooks, own_module
+from course.road import HIDDEN, tagged
 from course.tables import colab_address, repository_address
 
 REPOSITORY = repository_address()
@@ -121,8 +122,8 @@ def stage_code(cell, first, notebook):
     """The cells that stand for one code cell: anchors before it, links to the library and a remark after it."""
     source = "".join(cell["source"])
     module, names = export_target(source), public_definitions(source)
-    if first:
-        hidden(cell, "the setup")
+    if first or tagged(cell, HIDDEN):
+        hidden(cell, "the setup" if first else "the code")
     cells = [cell]
     if module is not None and names:
         full = f"ddpm_lib.{module or own_module(notebook)}."
@@ -144,7 +145,13 @@ def stage_text(source):
     source = re.sub(
         r"\[!\[[^\]]*\]\([^)]*\)\]\([^)]*\)\n*", "", source
     )  # badges: each page has its links under the title
+    source = re.sub(r"\]\((\w*(?:\.ipynb)?)#([^)]+)\)", lambda match: f"]({match.group(1)}#{slug(match.group(2))})", source)
     return source.replace("](../", f"]({REPOSITORY}/blob/main/")
+
+
+def slug(heading):
+    """JupyterLab's address of a heading, `Deeper:-where-from?`, as the pages have it: `deeper-where-from`."""
+    return re.sub(r"[^\w-]", "", heading.lower())
 
 
 def stage_notebook(notebook, book):

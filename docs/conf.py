@@ -4,6 +4,7 @@ import json
 import re
 from pathlib import Path
 
+from docutils import nodes
 from myst_nb.sphinx_ import HideCodeCellNode
 
 project = "DDPM from scratch"
@@ -50,6 +51,14 @@ def open_fold(translator, node):
     translator.body.append(f'<details class="fold"><summary>{node["prompt_show"]}</summary>\n')
 
 
+def fold_deeper(app, tree, page):
+    """Every section "Deeper: …" under its heading is a fold, which book.js opens for whoever was led there."""
+    for section in tree.findall(nodes.section):
+        if section[0].astext().startswith("Deeper: "):
+            section.insert(1, nodes.raw("", '<details class="deeper"><summary>Read on</summary>\n', format="html"))
+            section.append(nodes.raw("", "</details>\n", format="html"))
+
+
 def merge(match):
     """Neighbouring pieces of a string as one."""
     return re.sub(r'</span><span class="s">', "", match.group())
@@ -72,6 +81,7 @@ def slim(app, page, template, context, doctree):
 
 def setup(app):
     app.connect("html-page-context", slim, priority=900)
+    app.connect("doctree-resolved", fold_deeper)
     app.connect("autodoc-process-docstring", plain_docstring)
     app.add_node(
         HideCodeCellNode,

@@ -31,3 +31,24 @@ function reachable() {
 addEventListener("resize", reachable);
 addEventListener("toggle", reachable, true);
 reachable();
+
+// A link or the search that leads into a fold opens it, and so does the printer.
+function openTo(address) {
+  const target = document.getElementById(decodeURIComponent(address.slice(1)));
+  if (!target) return;
+  for (let fold = target.closest("details"); fold; fold = fold.parentElement.closest("details")) fold.open = true;
+  const own = target.querySelector(":scope > details.deeper");
+  if (own) own.open = true;
+  target.scrollIntoView();
+}
+const led = () => location.hash && openTo(location.hash);
+addEventListener("hashchange", led);
+addEventListener("click", (event) => event.target.closest('a[href^="#"]')?.hash === location.hash && led());
+if (new URLSearchParams(location.search).has("highlight")) for (const fold of document.querySelectorAll("details.deeper")) fold.open = true;
+led();
+addEventListener("beforeprint", () => {
+  for (const fold of document.querySelectorAll("details.deeper:not([open])")) fold.open = fold.dataset.printed = true;
+});
+addEventListener("afterprint", () => {
+  for (const fold of document.querySelectorAll("details[data-printed]")) fold.open = delete fold.dataset.printed && false;
+});
