@@ -23,6 +23,7 @@ from course.tables import colab_address, repository_address
 REPOSITORY = repository_address()
 FRAME = re.compile(
     r'<iframe title="([^"]*)" .*?srcdoc="([^"]*)" style="[^"]*max-width:(\d+)px;height:(\d+)px[^"]*"></iframe>'
+    r'((?:\s*<img class="ddpm-still"[^>]*>)*)'
 )
 STILL = re.compile(r'<img [^>]*alt="([^"]*)" src="data:image/png;base64,([^"]*)">')
 
@@ -91,14 +92,15 @@ class Files:
         return self.picture(base64.b64decode(match.group(2)), match.group(1))
 
     def scrubber(self, match):
-        """An `<iframe>` whose player is a page of its own, and whose height follows the width of the screen."""
-        title, page, width, height = match.groups()
+        """An `<iframe>` whose player is a page of its own, and whose height follows the width of the screen; its stills after it."""
+        title, page, width, height, stills = match.groups()
         head = (
             f'<!doctype html><html lang="en"><meta name="viewport" content="width=device-width"><title>{title}</title>'
         )
         page = html.unescape(page).replace("<!doctype html>", head, 1)
         src = self.add("scrubbers", "html", page.encode())
         frame = f'<iframe title="{title}" sandbox="allow-scripts" loading="lazy" src="{src}"></iframe>'
+        frame += f'<span class="stills">{STILL.sub(self.still, stills)}</span>' if stills else ""
         return f'<div class="scrubber" style="--width:{width}px;--ratio:{(int(height) - 40) / int(width):.4f}">{frame}</div>'
 
 
@@ -111,9 +113,7 @@ def stage_output(output, files):
         output["metadata"] = {}
     elif "text/html" in data:
         page = FRAME.sub(files.scrubber, "".join(data["text/html"]))
-        page = re.sub(
-            r"<style>\.ddpm-still.*?</style>|<img class=\"ddpm-still\"[^>]*>", "", page
-        )  # for viewers without scripts
+        page = re.sub(r"<style>\.ddpm-still.*?</style>", "", page)  # the pages have their own style
         output["data"] = {"text/html": STILL.sub(files.still, page)}
     return output
 
