@@ -271,7 +271,7 @@ def stills(pixels, labels, caption, scale):
         alt = html.escape(f"{caption if k == 0 else 'The same'}: {labels[i]} (still {k + 1} of {count})")
         card = still_card(pixels[i], labels[i], width, scale)
         pictures.append(f'<img class="ddpm-still" alt="{alt}" src="{png_url(card)}">')
-    return "\n".join(pictures)
+    return '<div class="ddpm-stills">' + "\n".join(pictures) + "</div>"
 
 
 def scrub(frames, labels, caption="Drag the slider through the frames"):

@@ -23,7 +23,7 @@ from course.tables import colab_address, repository_address
 REPOSITORY = repository_address()
 FRAME = re.compile(
     r'<iframe title="([^"]*)" .*?srcdoc="([^"]*)" style="[^"]*max-width:(\d+)px;height:(\d+)px[^"]*"></iframe>'
-    r'((?:\s*<img class="ddpm-still"[^>]*>)*)'
+    r'(?:<div class="ddpm-stills">)?((?:\s*<img class="ddpm-still"[^>]*>)*)(?:</div>)?'
 )
 STILL = re.compile(r'<img [^>]*alt="([^"]*)" src="data:image/png;base64,([^"]*)">')
 

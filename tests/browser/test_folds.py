@@ -25,7 +25,7 @@ ROAD = """## The road
 
 Here a question comes up: [why so?](#Deeper:-why-T-=-3,-and-not-Fréchet?) It has <a href="#a-word-inside">a word</a> inside. There is [another](#Deeper:-another-question).
 
-Equation 1: $$x_t = \\sqrt{\\bar\\alpha_t}\\, x_0 + \\sqrt{1 - \\bar\\alpha_t}\\, \\epsilon.$$"""
+$$x_t = \\sqrt{\\bar\\alpha_t}\\, x_0 + \\sqrt{1 - \\bar\\alpha_t}\\, \\epsilon.$$"""
 DEEPER = f"""### Deeper: why T = 3, and not Fréchet?
 
 This is for those who ask about [the road](#The-road). The word is zweifelsohne.
