@@ -17,8 +17,8 @@ from pathlib import Path
 from sphinx.cmd.build import build_main
 
 from course.lessons import ROOT, code_cells, description, export_target, modules, notebooks, own_module
-from course.road import HIDDEN, tagged
-from course.tables import colab_address, repository_address
+from course.road import HIDDEN, measure, tagged
+from course.tables import colab_address, repository_address, ways
 
 REPOSITORY = repository_address()
 FRAME = re.compile(
@@ -196,6 +196,12 @@ def first_scrubber(book):
     return ""
 
 
+def lead_into_the_book(page):
+    """Mend the links of a staged page that is read in the repository too: to a notebook's page, or to GitHub."""
+    text = page.read_text(encoding="utf-8").replace("](../notebooks/", "](")
+    page.write_text(text.replace("](../", f"]({REPOSITORY}/blob/main/"), encoding="utf-8")
+
+
 def fill(page, **blanks):
     """Replace the words in capitals on a staged page."""
     text = page.read_text(encoding="utf-8")
@@ -213,14 +219,17 @@ def stage(book):
     lessons, rows = notebooks(), []
     for notebook in lessons:
         title = stage_notebook(notebook, book)
-        rows.append(f"| [{title}]({notebook.name}) | {description(notebook)} |")
+        road, whole = (f"{counted['minutes']} min" for counted in measure(notebook).values())
+        rows.append(f"| [{title}]({notebook.name}) | {description(notebook)} | {road} | {whole} |")
     built = where_built(lessons)
     (book / "where_built.json").write_text(json.dumps(built), encoding="utf-8")
     (book / "notation.md").write_text(notation_card(lessons), encoding="utf-8")
     names = [f"ddpm_lib.{module}" for notebook in lessons for module in modules(notebook)]
     sections = [f"## {name}\n\n```{{eval-rst}}\n.. automodule:: {name}\n```" for name in names]
     fill(book / "api.md", MODULES="\n\n".join(sections))
-    fill(book / "index.md", NOTEBOOKS="\n".join(rows), REPOSITORY=REPOSITORY, SCRUBBER=first_scrubber(book))
+    lead_into_the_book(book / "teaching.md")
+    blanks = {"NOTEBOOKS": "\n".join(rows), "WAYS": ways(folder=""), "REPOSITORY": REPOSITORY, "SCRUBBER": first_scrubber(book)}
+    fill(book / "index.md", **blanks)
 
 
 def build(site=ROOT / "build" / "site", *options):
