@@ -17,7 +17,7 @@ from course.lessons import notebooks
 from docs.build import where_built
 
 NOTEBOOKS = notebooks()
-PAGES = ["index", *(path.stem for path in NOTEBOOKS), "notation", "api", "search"]
+PAGES = ["index", *(path.stem for path in NOTEBOOKS), "notation", "api", "teaching", "search"]
 WIDTHS = {"desktop": 1280, "phone": 390}
 HEAVIEST = 1_000_000  # bytes until a page stands; the promise is 3 MB
 
