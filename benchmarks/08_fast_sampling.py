@@ -2,7 +2,7 @@
 
     python -m benchmarks.08_fast_sampling                            # the whole grid but the last record, three seeds (an hour and a half on two cores)
     python -m benchmarks.08_fast_sampling --only ancestral           # the last record: Algorithm 2 with all its 1000 steps
-    python -m benchmarks.08_fast_sampling --only ddim --n 100 --out /tmp/x.json   # a part of it, with fewer pictures
+    python -m benchmarks.08_fast_sampling --only ddim --n 100 --out build/x.json # a part of it, with fewer pictures
     python -m benchmarks.08_fast_sampling --list                     # what there is to do
     python -m benchmarks.08_fast_sampling --time                     # the seconds of every setting, on a machine that does nothing else
 

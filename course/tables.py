@@ -1,8 +1,8 @@
 """Write what is repeated about the lessons wherever it stands, from its one source: `make badges`.
 
 The repository's address (`Repository` in pyproject.toml): the setup cell of every notebook, which Colab clones, and the badge
-under its title. How long a notebook takes its reader: a sentence in its head. Between markers, `<!-- name -->` and `<!-- /name -->`: the README's table of notebooks, and the tree of
-CONTRIBUTING.
+under its title. How long a notebook takes its reader: a sentence in its head. Between markers, `<!-- name -->` and `<!-- /name -->`: the
+README's ways to read and its table of notebooks, and the tree of CONTRIBUTING.
 
 python -m course.tables [--check]     --check writes nothing, and fails if something is out of step
 """
@@ -14,11 +14,12 @@ import subprocess
 import sys
 import tomllib
 
-from course.lessons import ROOT, description, modules, notebooks
+from course.lessons import ROOT, description, is_appendix, modules, notebooks
 from course.road import measure, with_sentence
 
 COLAB = "https://colab.research.google.com/github"
 BADGE = re.compile(r"\n\[!\[Open in Colab\][^\n]*\n")
+EVENING = ("00", "01", "02", "05", "06")  # the roads that lead from a picture to noise and back, and nowhere else
 ROOMS = {  # what each entry of the repository is for
     "README.md": "what it is, how to start, the table of notebooks",
     "CONTRIBUTING.md": "how to change something: this page",
@@ -106,6 +107,27 @@ def lessons_table(root):
     return "\n".join(rows)
 
 
+def hours(minutes):
+    """Minutes in words, to the half hour."""
+    return f"about {max(2, round(minutes / 30)) / 2:g} hours"
+
+
+def ways(root=ROOT, folder="notebooks/"):
+    """How to read the series, as a list: which notebooks, and how long it takes, by their measured minutes. Links lead into `folder`."""
+    lessons = {path.stem[:2]: path for path in notebooks(root) if not is_appendix(path)}
+    counted = {number: measure(path) for number, path in lessons.items()}
+    first, last = min(lessons), max(lessons)
+    *some, end = [f"[{number}]({folder}{lessons[number].name})" for number in EVENING if number in lessons]
+    evening, weekend, whole = (
+        hours(sum(counted[number][what]["minutes"] for number in numbers if number in lessons))
+        for numbers, what in ((EVENING, "road"), (lessons, "road"), (lessons, "whole"))
+    )
+    return f"""- **One evening**, {evening}: the roads of {", ".join(some)} and {end}.
+  You sink a picture in noise, train a network to tell the noise, and walk back. What the network is made of, you take on trust.
+- **One weekend**, {weekend}: all roads, {first} to {last}, in order.
+- **All of it**, {whole} and your time at the exercises: everything deeper too, and the library written by yourself."""
+
+
 def entries(root):
     """The entries of the repository's top folder, as git sees them, without those that begin with a dot."""
     listed = subprocess.run(["git", "ls-files", "-co", "--exclude-standard"], cwd=root, capture_output=True, text=True)
@@ -130,8 +152,11 @@ def texts(root=ROOT):
     """What every file should hold, by path."""
     address = repository_address(root)
     found = {path: notebook_text(path, address) for path in notebooks(root)}
-    for name, block, content in (("README.md", "lessons", lessons_table), ("CONTRIBUTING.md", "tree", tree)):
-        found[root / name] = between((root / name).read_text(encoding="utf-8"), block, content(root))
+    for name, blocks in (("README.md", {"ways": ways, "lessons": lessons_table}), ("CONTRIBUTING.md", {"tree": tree})):
+        text = (root / name).read_text(encoding="utf-8")
+        for block, content in blocks.items():
+            text = between(text, block, content(root))
+        found[root / name] = text
     return found
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from course.check import pieces
 from course.export import PACKAGE, module_texts
-from course.lessons import ROOT, export_target, locate, modules, notebook_of, notebooks
+from course.lessons import ROOT, export_target, locate, modules, notebook_of, notebooks, own_module
 
 README = """# Your workspace: rebuild ddpm_lib yourself
 
@@ -67,8 +67,8 @@ def without_badge(notebook):
     return notebook | {"cells": [first | {"source": lines}, *others]}
 
 
-def blanked(notebook, stem):
-    """A notebook, as JSON, for the learner: pieces blanked, each followed by a cell that checks it, and no outputs."""
+def blanked(notebook, path):
+    """A notebook, as JSON, for the learner: pieces blanked, each followed by a cell that checks it, and no outputs. `path` is the clone's."""
     cells, names = [], []
     for cell in notebook["cells"]:
         if cell["cell_type"] != "code":
@@ -76,14 +76,15 @@ def blanked(notebook, stem):
             continue
         source, here = "".join(cell["source"]), []
         if export_target(source) is not None:
-            here = [name for name in pieces() if locate(ast.parse(source), name)]
+            home = export_target(source) or own_module(path)  # another module may have a function of the same name
+            here = [name for name, (_, module) in pieces().items() if module == home and locate(ast.parse(source), name)]
             for name in here:
                 source = blank(source, name, pieces()[name][0].hint)
-        cells.append(code_cell(cell["id"], source))
+        cells.append(code_cell(cell["id"], source, cell["metadata"]))  # what only has to run stays folded
         names += here
         if here:
             calls = "\n".join(f'check("{name}")' for name in here)
-            cells.append(code_cell(cell["id"] + "-check", CHECK.format(stem=stem, calls=calls)))
+            cells.append(code_cell(cell["id"] + "-check", CHECK.format(stem=path.stem, calls=calls)))
     if names:
         listed = ", ".join(f"`{name}`" for name in names)
         note = {"cell_type": "markdown", "id": "yours", "metadata": {}, "source": [YOURS.format(names=listed)]}
@@ -156,7 +157,7 @@ def write_workspace(workspace):
     for path in notebooks():
         notebook = without_badge(json.loads(path.read_text(encoding="utf-8")))
         target = workspace / "notebooks" / path.name
-        notebook = on_the_reference(notebook) if is_whole(path) else blanked(notebook, path.stem)
+        notebook = on_the_reference(notebook) if is_whole(path) else blanked(notebook, path)
         write(target, json.dumps(notebook, indent=1, ensure_ascii=False) + "\n", report)
         export_missing(path, target, workspace / "ddpm_lib", report)
     write(workspace / "ddpm_lib" / "__init__.py", PACKAGE, report)

@@ -77,18 +77,6 @@ def ddim_sample(
 
 
 @torch.no_grad()
-def ddim_encode(model, schedule, x_0, steps=50, progress=True, spacing="time"):
-    """Run DDIM (eta = 0, unclipped) backwards, from x_0 `(N, ...)` to the x_T from which it leads back to x_0."""
-    check_float("x_0", x_0)
-
-    def step(x_t, t, s):  # to a later s
-        noise = predicted_noise(model, x_t, s)  # at s, as the step back will ask for it
-        return schedule.add_noise(schedule.predict_x_0(x_t, t, noise), s, noise)
-
-    return last_state(walk(step, x_0, sampling_times(schedule, steps, spacing)[::-1], progress))
-
-
-@torch.no_grad()
 def dpm_solver_step(model, x_t, t, s, schedule, previous=None, clip=True):
     """One step of DPM-Solver++ (2M) from x_t `(N, ...)` to x_s, 0 <= s < t <= T (Lu et al. 2022, Algorithm 2).
 
@@ -135,3 +123,15 @@ def dpm_solver_sample(
     times = chosen_times(schedule, steps, spacing, times)
     step = fresh_dpm_solver_step(model, schedule, clip)
     return last_state(walk(step, initial_noise(model, shape, generator, x_T), times, progress))
+
+
+@torch.no_grad()
+def ddim_encode(model, schedule, x_0, steps=50, progress=True, spacing="time"):
+    """Run DDIM (eta = 0, unclipped) backwards, from x_0 `(N, ...)` to the x_T from which it leads back to x_0."""
+    check_float("x_0", x_0)
+
+    def step(x_t, t, s):  # to a later s
+        noise = predicted_noise(model, x_t, s)  # at s, as the step back will ask for it
+        return schedule.add_noise(schedule.predict_x_0(x_t, t, noise), s, noise)
+
+    return last_state(walk(step, x_0, sampling_times(schedule, steps, spacing)[::-1], progress))

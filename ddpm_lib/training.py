@@ -25,6 +25,32 @@ from ddpm_lib.loss import check_training_images, noise_prediction_loss
 from ddpm_lib.schedule import NoiseSchedule
 
 
+def best_device():
+    """The device to work on: "cuda", "mps" or "cpu", the first there is."""
+    if torch.cuda.is_available():
+        return "cuda"
+    return "mps" if torch.backends.mps.is_available() else "cpu"
+
+
+def cpu_has_bfloat16():
+    """Whether this CPU has instructions for bfloat16 (AVX512_BF16, AMX or Arm's BF16), and torch the library that uses them."""
+    if not hasattr(torch.cpu, "get_capabilities"):  # an older torch
+        return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+    known = torch.cpu.get_capabilities()
+    return torch.backends.mkldnn.is_available() and any(map(known.get, ("avx512_bf16", "amx_bf16", "bf16")))
+
+
+def best_precision(device):
+    """The precision to work in: "bfloat16" where the processor behind `device` has instructions for it, else "float32".
+
+    It is asked of the processor, not of a stopwatch, so that a seed gives the same run however busy the machine is.
+    """
+    kind = torch.device(device).type
+    if kind == "cuda":
+        return "bfloat16" if torch.cuda.is_bf16_supported(including_emulation=False) else "float32"
+    return "bfloat16" if kind == "cpu" and cpu_has_bfloat16() else "float32"
+
+
 class EMA:
     """A running average of a model's weights; sample with `ema.model`.
 
@@ -163,6 +189,41 @@ def train_step(state, images):
     return loss
 
 
+@contextmanager
+def held_interrupts():
+    """Hold back Ctrl-C and SIGTERM: inside, `interrupted()` says whether one of them came, so that a step is never cut in two."""
+    came, before = [], {}
+    try:
+        for kind in (signal.SIGINT, signal.SIGTERM):
+            before[kind] = signal.signal(kind, lambda *_: came.append(True))
+    except ValueError:  # not in the main thread, where no signal arrives
+        pass
+    try:
+        yield lambda: bool(came)
+    finally:
+        for kind, handler in before.items():
+            signal.signal(kind, handler or signal.SIG_DFL)
+
+
+def previous(path):
+    """Where the file that was at `path` before the present one is kept: `.previous` before the ending."""
+    return Path(path).with_name(f"{Path(path).stem}.previous{Path(path).suffix}")
+
+
+def save_over(path, state):
+    """Save `state` at `path`, with a copy of the file that was there before at `previous(path)`."""
+    if Path(path).exists():
+        shutil.copyfile(path, previous(path))
+    save_training_state(path, state)
+
+
+def image_bar(state, shown):
+    """The progress bar of a run, in images."""
+    batch = state.settings["batch_size"]
+    total, done = state.settings["steps"] * batch, state.step * batch
+    return tqdm(total=total, initial=done, desc="training", unit=" images", disable=not shown)
+
+
 def on_device(model, device):
     """The model on that device, in the memory layout that its convolutions like."""
     model = model.to(device)
@@ -203,41 +264,6 @@ def resume(path, device="cpu"):
             for key, value in saved.items()
         }
     return state
-
-
-@contextmanager
-def held_interrupts():
-    """Hold back Ctrl-C and SIGTERM: inside, `interrupted()` says whether one of them came, so that a step is never cut in two."""
-    came, before = [], {}
-    try:
-        for kind in (signal.SIGINT, signal.SIGTERM):
-            before[kind] = signal.signal(kind, lambda *_: came.append(True))
-    except ValueError:  # not in the main thread, where no signal arrives
-        pass
-    try:
-        yield lambda: bool(came)
-    finally:
-        for kind, handler in before.items():
-            signal.signal(kind, handler or signal.SIG_DFL)
-
-
-def previous(path):
-    """Where the file that was at `path` before the present one is kept: `.previous` before the ending."""
-    return Path(path).with_name(f"{Path(path).stem}.previous{Path(path).suffix}")
-
-
-def save_over(path, state):
-    """Save `state` at `path`, with a copy of the file that was there before at `previous(path)`."""
-    if Path(path).exists():
-        shutil.copyfile(path, previous(path))
-    save_training_state(path, state)
-
-
-def image_bar(state, shown):
-    """The progress bar of a run, in images."""
-    batch = state.settings["batch_size"]
-    total, done = state.settings["steps"] * batch, state.step * batch
-    return tqdm(total=total, initial=done, desc="training", unit=" images", disable=not shown)
 
 
 def train(state, images, path=None, save_every=500, progress=True, after_step=None, workers=0):
@@ -298,32 +324,6 @@ class Prefetched:
 
     def __exit__(self, *error):
         del self.loaded  # this ends the workers
-
-
-def best_device():
-    """The device to work on: "cuda", "mps" or "cpu", the first there is."""
-    if torch.cuda.is_available():
-        return "cuda"
-    return "mps" if torch.backends.mps.is_available() else "cpu"
-
-
-def cpu_has_bfloat16():
-    """Whether this CPU has instructions for bfloat16 (AVX512_BF16, AMX or Arm's BF16), and torch the library that uses them."""
-    if not hasattr(torch.cpu, "get_capabilities"):  # an older torch
-        return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
-    known = torch.cpu.get_capabilities()
-    return torch.backends.mkldnn.is_available() and any(map(known.get, ("avx512_bf16", "amx_bf16", "bf16")))
-
-
-def best_precision(device):
-    """The precision to work in: "bfloat16" where the processor behind `device` has instructions for it, else "float32".
-
-    It is asked of the processor, not of a stopwatch, so that a seed gives the same run however busy the machine is.
-    """
-    kind = torch.device(device).type
-    if kind == "cuda":
-        return "bfloat16" if torch.cuda.is_bf16_supported(including_emulation=False) else "float32"
-    return "bfloat16" if kind == "cpu" and cpu_has_bfloat16() else "float32"
 
 
 def orthogonalised(matrices, iterations=5):

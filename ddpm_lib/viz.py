@@ -7,14 +7,16 @@ import html
 import io
 import json
 import re
+from pathlib import Path
 
+import matplotlib
 import matplotlib.pyplot as plt
 import numpy as np
 import torch
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
-from PIL import Image
+from PIL import Image, ImageDraw, ImageFont
 
 
 def to_pixels(images):
@@ -243,10 +245,39 @@ def player_page(pixels, labels, caption, width):
     return re.sub("|".join(values), lambda match: str(values[match.group()]), PLAYER)
 
 
+def still_card(frame, label, width, scale):
+    """A frame `(H, W, C)`, enlarged `scale` times, with its label above it in 11 points, on white of a certain width: uint8."""
+    frame = frame.repeat(scale, axis=0).repeat(scale, axis=1)
+    picture = Image.fromarray(frame[..., 0] if frame.shape[-1] == 1 else frame)
+    card = Image.new(picture.mode, (width + 8, picture.height + 28), "white")
+    card.paste(picture, (4, 24))
+    ImageDraw.Draw(card).text((4, 3), label, fill="black", font=label_font())
+    return np.asarray(card).reshape(card.height, card.width, -1)
+
+
+def label_font():
+    """The font that comes with matplotlib: it has the Greek letters."""
+    return ImageFont.truetype(str(Path(matplotlib.get_data_path(), "fonts", "ttf", "DejaVuSans.ttf")), 15)
+
+
+def stills(pixels, labels, caption, scale):
+    """At most 8 of the frames `(F, H, W, C)` as HTML pictures, fewer if they are large, from the first to the last."""
+    _, height, frame_width, _ = pixels.shape
+    count = min(len(pixels), 8, max(3, round(400_000 / (height * frame_width * scale**2))))
+    chosen = np.linspace(0, len(pixels) - 1, count).round().astype(int)
+    width = max(frame_width * scale, *(int(label_font().getlength(labels[i])) + 1 for i in chosen))
+    pictures = []
+    for k, i in enumerate(chosen):
+        alt = html.escape(f"{caption if k == 0 else 'The same'}: {labels[i]} (still {k + 1} of {count})")
+        card = still_card(pixels[i], labels[i], width, scale)
+        pictures.append(f'<img class="ddpm-still" alt="{alt}" src="{png_url(card)}">')
+    return '<div class="ddpm-stills">' + "\n".join(pictures) + "</div>"
+
+
 def scrub(frames, labels, caption="Drag the slider through the frames"):
     """A slider through precomputed pictures that needs no kernel: `frames` `(F, H, W)` or `(F, N, C, H, W)` in [-1, 1],
-    one label a frame. Returns an object that Jupyter displays. Where scripts are not trusted, a filmstrip of still
-    pictures stands in its place.
+    one label a frame. Returns an object that Jupyter displays. Where scripts are not trusted or don't run, and in print,
+    a few of the frames stand in its place, each with its label.
     """
     from IPython.display import HTML
 
@@ -257,12 +288,11 @@ def scrub(frames, labels, caption="Drag the slider through the frames"):
     height, frame_width = pixels.shape[1:3]
     width = frame_width * max(1, 560 // frame_width)
     page = html.escape(player_page(pixels, labels, caption, width))
-    chosen = np.linspace(0, len(pixels) - 1, min(len(pixels), 6)).round().astype(int)
-    still = np.concatenate(list(pixels[chosen]), axis=1 if width > 2 * frame_width else 0)
-    shown = html.escape(f"{caption} (frames: {', '.join(labels[i] for i in chosen)})")
+    scale = max(-(-56 // frames.shape[-1]), -(-120 // frame_width))  # an image is at least 56 wide, a frame 120
     return HTML(
-        "<style>.ddpm-still{display:none!important}</style>"
-        f'<iframe title="{html.escape(caption)}" sandbox="allow-scripts" loading="lazy" srcdoc="{page}" '
+        "<style>.ddpm-still{display:none!important}"
+        "@media print,(scripting:none){.ddpm-still{display:inline!important}.ddpm-player{display:none!important}}</style>"
+        f'<iframe title="{html.escape(caption)}" class="ddpm-player" sandbox="allow-scripts" loading="lazy" srcdoc="{page}" '
         f'style="width:100%;max-width:{width}px;height:{height * width // frame_width + 40}px;border:0"></iframe>'
-        f'<img class="ddpm-still" alt="{shown}" src="{png_url(still)}"><p><em>{html.escape(caption)}</em></p>'
+        f"{stills(pixels, labels, caption, scale)}<p><em>{html.escape(caption)}</em></p>"
     )

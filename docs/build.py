@@ -17,12 +17,13 @@ from pathlib import Path
 from sphinx.cmd.build import build_main
 
 from course.lessons import ROOT, code_cells, description, export_target, modules, notebooks, own_module
-from course.road import HIDDEN, tagged
-from course.tables import colab_address, repository_address
+from course.road import HIDDEN, measure, tagged
+from course.tables import colab_address, repository_address, ways
 
 REPOSITORY = repository_address()
 FRAME = re.compile(
     r'<iframe title="([^"]*)" .*?srcdoc="([^"]*)" style="[^"]*max-width:(\d+)px;height:(\d+)px[^"]*"></iframe>'
+    r'(?:<div class="ddpm-stills">)?((?:\s*<img class="ddpm-still"[^>]*>)*)(?:</div>)?'
 )
 CARD = "### Deeper: Notation card"
 STILL = re.compile(r'<img [^>]*alt="([^"]*)" src="data:image/png;base64,([^"]*)">')
@@ -92,14 +93,15 @@ class Files:
         return self.picture(base64.b64decode(match.group(2)), match.group(1))
 
     def scrubber(self, match):
-        """An `<iframe>` whose player is a page of its own, and whose height follows the width of the screen."""
-        title, page, width, height = match.groups()
+        """An `<iframe>` whose player is a page of its own, and whose height follows the width of the screen; its stills after it."""
+        title, page, width, height, stills = match.groups()
         head = (
             f'<!doctype html><html lang="en"><meta name="viewport" content="width=device-width"><title>{title}</title>'
         )
         page = html.unescape(page).replace("<!doctype html>", head, 1)
         src = self.add("scrubbers", "html", page.encode())
         frame = f'<iframe title="{title}" sandbox="allow-scripts" loading="lazy" src="{src}"></iframe>'
+        frame += f'<span class="stills">{STILL.sub(self.still, stills)}</span>' if stills else ""
         return f'<div class="scrubber" style="--width:{width}px;--ratio:{(int(height) - 40) / int(width):.4f}">{frame}</div>'
 
 
@@ -112,9 +114,7 @@ def stage_output(output, files):
         output["metadata"] = {}
     elif "text/html" in data:
         page = FRAME.sub(files.scrubber, "".join(data["text/html"]))
-        page = re.sub(
-            r"<style>\.ddpm-still.*?</style>|<img class=\"ddpm-still\"[^>]*>", "", page
-        )  # for viewers without scripts
+        page = re.sub(r"<style>\.ddpm-still.*?</style>", "", page)  # the pages have their own style
         output["data"] = {"text/html": STILL.sub(files.still, page)}
     return output
 
@@ -198,6 +198,12 @@ def first_scrubber(book):
     return ""
 
 
+def lead_into_the_book(page):
+    """Mend the links of a staged page that is read in the repository too: to a notebook's page, or to GitHub."""
+    text = page.read_text(encoding="utf-8").replace("](../notebooks/", "](")
+    page.write_text(text.replace("](../", f"]({REPOSITORY}/blob/main/"), encoding="utf-8")
+
+
 def fill(page, **blanks):
     """Replace the words in capitals on a staged page."""
     text = page.read_text(encoding="utf-8")
@@ -215,14 +221,17 @@ def stage(book):
     lessons, rows = notebooks(), []
     for notebook in lessons:
         title = stage_notebook(notebook, book)
-        rows.append(f"| [{title}]({notebook.name}) | {description(notebook)} |")
+        road, whole = (f"{counted['minutes']} min" for counted in measure(notebook).values())
+        rows.append(f"| [{title}]({notebook.name}) | {description(notebook)} | {road} | {whole} |")
     built = where_built(lessons)
     (book / "where_built.json").write_text(json.dumps(built), encoding="utf-8")
     (book / "notation.md").write_text(notation_card(lessons), encoding="utf-8")
     names = [f"ddpm_lib.{module}" for notebook in lessons for module in modules(notebook)]
     sections = [f"## {name}\n\n```{{eval-rst}}\n.. automodule:: {name}\n```" for name in names]
     fill(book / "api.md", MODULES="\n\n".join(sections))
-    fill(book / "index.md", NOTEBOOKS="\n".join(rows), REPOSITORY=REPOSITORY, SCRUBBER=first_scrubber(book))
+    lead_into_the_book(book / "teaching.md")
+    blanks = {"NOTEBOOKS": "\n".join(rows), "WAYS": ways(folder=""), "REPOSITORY": REPOSITORY, "SCRUBBER": first_scrubber(book)}
+    fill(book / "index.md", **blanks)
 
 
 def build(site=ROOT / "build" / "site", *options):

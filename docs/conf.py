@@ -32,6 +32,7 @@ pygments_style, pygments_dark_style = "a11y-high-contrast-light", "a11y-high-con
 
 autodoc_default_options = {"members": True, "member-order": "bysource"}
 autodoc_preserve_defaults = True
+autodoc_inherit_docstrings = False  # what torch says of its own methods is not ours to show
 add_module_names = False
 
 

@@ -32,23 +32,35 @@ addEventListener("resize", reachable);
 addEventListener("toggle", reachable, true);
 reachable();
 
-// A link or the search that leads into a fold opens it, and so does the printer.
+// A link that leads into a fold, or to the heading above one, opens it.
 function openTo(address) {
   const target = document.getElementById(decodeURIComponent(address.slice(1)));
-  if (!target) return;
-  for (let fold = target.closest("details"); fold; fold = fold.parentElement.closest("details")) fold.open = true;
-  const own = target.querySelector(":scope > details.deeper");
-  if (own) own.open = true;
-  target.scrollIntoView();
+  const closed = [target?.querySelector(":scope > details.deeper")]; // the target is a section, and that is its fold
+  for (let fold = target?.closest("details"); fold; fold = fold.parentElement.closest("details")) closed.push(fold);
+  const opened = closed.filter((fold) => fold && !fold.open);
+  for (const fold of opened) fold.open = true;
+  if (opened.length) target.scrollIntoView();
 }
 const led = () => location.hash && openTo(location.hash);
 addEventListener("hashchange", led);
 addEventListener("click", (event) => event.target.closest('a[href^="#"]')?.hash === location.hash && led());
-if (new URLSearchParams(location.search).has("highlight")) for (const fold of document.querySelectorAll("details.deeper")) fold.open = true;
 led();
-addEventListener("beforeprint", () => {
-  for (const fold of document.querySelectorAll("details.deeper:not([open])")) fold.open = fold.dataset.printed = true;
-});
-addEventListener("afterprint", () => {
-  for (const fold of document.querySelectorAll("details[data-printed]")) fold.open = delete fold.dataset.printed && false;
-});
+
+// The search opens what holds one of its words. Sphinx marks them a moment later, and then forgets them.
+const searched = localStorage.getItem("sphinx_highlight_terms") || new URLSearchParams(location.search).get("highlight") || "";
+const words = searched.toLowerCase().split(/\s+/).filter(Boolean);
+for (const fold of document.querySelectorAll("details.deeper")) {
+  const text = fold.textContent.toLowerCase();
+  if (words.some((word) => text.includes(word))) fold.open = true;
+}
+
+// The printer opens them all, and closes again what it opened.
+function printed(begins) {
+  for (const fold of document.querySelectorAll(begins ? "details.deeper:not([open])" : "details[data-printed]")) {
+    fold.toggleAttribute("data-printed", begins);
+    fold.open = begins;
+  }
+}
+addEventListener("beforeprint", () => printed(true));
+addEventListener("afterprint", () => printed(false));
+matchMedia("print").addEventListener("change", (event) => printed(event.matches));

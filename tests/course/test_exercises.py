@@ -17,7 +17,8 @@ import course.check
 import course.workspace
 from course.check import Blank, Wrong, checks_for, pieces, plain, text_of, try_piece, with_function
 from course.export import module_texts
-from course.lessons import code_cells, export_target, locate, notebook_of
+from course.lessons import cells_of, code_cells, export_target, locate, notebook_of
+from course.road import HIDDEN, tagged
 from course.workspace import write_workspace
 
 PIECES = {name: module for name, (_, module) in pieces().items()}
@@ -162,6 +163,8 @@ def test_workspace_notebooks_hold_no_outputs_and_no_answers(workspace):
             cell["id"]: "".join(cell["source"])
             for cell in json.loads((ROOT / "notebooks" / path.name).read_text())["cells"]
         }
+        folded = {cell["id"] for cell in cells_of(ROOT / "notebooks" / path.name) if tagged(cell, HIDDEN)}
+        assert {cell.id for cell in notebook.cells if tagged(cell, HIDDEN)} == folded, "what only has to run stays folded"
         for cell in notebook.cells:
             if cell.cell_type == "markdown" and cell.id != "yours":
                 prose = re.sub(r"\[!\[Open in Colab.*\n", "", original[cell.id])  # Colab would open the solved notebook

@@ -14,7 +14,10 @@ from conftest import ROOT
 from packaging.requirements import Requirement
 from PIL import Image
 
-from course.lessons import notebooks
+from course.check import pieces
+from course.lessons import is_appendix, notebooks
+from course.road import measure
+from course.tables import ways
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 NOTEBOOKS = notebooks()
@@ -69,12 +72,28 @@ def test_linter_is_content():
     assert done.returncode == 0, done.stdout
 
 
-def test_readme_has_every_notebook_and_only_real_links():
-    readme = (ROOT / "README.md").read_text()
+@pytest.mark.parametrize("page", ["README.md", "docs/teaching.md"])
+def test_readme_and_the_teachers_page_have_every_lesson_and_only_real_links(page):
+    text = (ROOT / page).read_text()
     for path in NOTEBOOKS:
-        assert f"notebooks/{path.name}" in readme, f"the table lacks {path.name}"
-    for link in re.findall(r"\]\((?!https?://|#)([^)#]+)", readme) + re.findall(r'src="(?!https?://)([^"]+)"', readme):
-        assert (ROOT / link).exists(), link
+        assert f"notebooks/{path.name}" in text or (is_appendix(path) and page != "README.md"), f"no word of {path.name}"
+    for link in re.findall(r"\]\((?!https?://|#)([^)#]+)", text) + re.findall(r'src="(?!https?://)([^"]+)"', text):
+        assert (ROOT / page).parent.joinpath(link).exists(), link
+
+
+def test_the_teachers_page_sets_every_module_that_has_pieces():
+    sets = re.findall(r"^\| \d+ \|[^|]*\|([^|]*)\|", (ROOT / "docs" / "teaching.md").read_text(), re.MULTILINE)
+    written = re.findall(r"`(\w+)`", "".join(sets))
+    assert written == list(dict.fromkeys(module for _, module in pieces().values()))
+
+
+def test_the_ways_to_read_take_what_the_notebooks_take():
+    """The evening's roads, all roads, and all: hours that are counted, not typed."""
+    evening, weekend, whole = re.findall(r"about ([\d.]+) hours", ways())
+    lessons = [measure(path) for path in NOTEBOOKS if not is_appendix(path)]
+    for said, what in ((weekend, "road"), (whole, "whole")):
+        assert abs(float(said) * 60 - sum(counted[what]["minutes"] for counted in lessons)) <= 15
+    assert float(evening) < float(weekend) <= float(whole) and ways() in (ROOT / "README.md").read_text()
 
 
 def test_the_first_picture_moves_from_noise_to_garments():
@@ -100,7 +119,8 @@ def test_the_first_picture_moves_from_noise_to_garments():
 
 def test_every_make_target_of_the_readme_exists():
     targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
-    used = set(re.findall(r"`make ([a-z]+)", (ROOT / "README.md").read_text() + (ROOT / "CONTRIBUTING.md").read_text()))
+    text = "\n".join((ROOT / page).read_text() for page in ("README.md", "CONTRIBUTING.md", "docs/teaching.md"))
+    used = set(re.findall(r"(?:`|^)make ([a-z]+)", text, re.MULTILINE))
     assert {"lab", "test"} <= used <= targets
 
 

@@ -53,14 +53,48 @@ def test_scrubber_asks_nothing_of_the_network_and_can_be_read_aloud():
     assert not re.search(r"https?://|\bsrc=['\"]?(?!data:)", page.replace("sprite.src", ""))
     assert 'sandbox="allow-scripts"' in widget.data and "aria-label" in page
     assert "<b>" not in page  # text of the caller is never markup
-    assert re.search(r'<img class="ddpm-still" alt="[^"]+', widget.data), (
-        "a filmstrip stands in where scripts are not trusted"
-    )
+    assert len(re.findall(r'<img class="ddpm-still" alt="[^"]+', widget.data)) == 3, "stills stand in where scripts are not trusted"
+
+
+def stills_of(widget):
+    """The stills that stand in for a scrubber: (alternative text, picture), ..."""
+    found = re.findall(r'<img class="ddpm-still" alt="([^"]*)" src="data:image/png;base64,([^"]*)"', widget.data)
+    return [(alt, np.asarray(Image.open(io.BytesIO(base64.b64decode(data))).convert("RGB"))) for alt, data in found]
+
+
+def test_stills_are_a_few_enlarged_frames_from_the_first_to_the_last():
+    greys = (torch.arange(16) * 17 / 127.5 - 1).repeat(3)[:41]
+    stills = stills_of(scrub(greys[:, None, None].expand(41, 28, 28), [f"t = {i}" for i in range(41)], "Greys"))
+    chosen = [int(re.search(r"t = (\d+)", alt).group(1)) for alt, _ in stills]
+    assert len(stills) == 8 and chosen[0] == 0 and chosen[-1] == 40 and max(np.diff(chosen)) <= 6
+    assert stills[0][0] == "Greys: t = 0 (still 1 of 8)" and stills[1][0] == "The same: t = 6 (still 2 of 8)"
+    for i, (_, still) in zip(chosen, stills, strict=True):
+        assert still.shape[1] >= 120 + 8
+        assert np.ptp(still[-100:-8, 8:-8]) == 0 and still[-50, 50, 0] == i % 16 * 17
+
+
+def test_stills_carry_their_labels_in_the_picture():
+    """Above the frame, as high as 8 points at least, and whole however long it is."""
+    labels = ["H", "W", "β̃ and ᾱ in a label that is wider than its frame, H"]
+    stills = [still for _, still in stills_of(scrub(torch.full((3, 28, 28), -1.0), labels))]
+    bars = [still[:22].min(axis=2) < 128 for still in stills]
+    assert not np.array_equal(bars[0], bars[1]) and len({still.shape for still in stills}) == 1
+    rows = np.flatnonzero(bars[0].any(axis=1))
+    assert np.ptp(rows) + 1 >= 8 / 0.75 * 0.7, "a capital letter has seven tenths of its font's size"
+    assert bars[2].any(axis=0)[150:].sum() > 50 and not bars[2][:, -4:].any()
+
+
+def test_large_frames_leave_fewer_stills():
+    plots = torch.rand(41, 1, 3, 208, 448, generator=seeded()) * 2 - 1
+    stills = stills_of(scrub(plots, range(41)))
+    assert 3 <= len(stills) <= 4 and all(still.shape[1] == 448 + 8 for _, still in stills), "in their own size"
+    assert len(stills_of(scrub(torch.zeros(2, 28, 28), "ab"))) == 2
 
 
 def test_fifty_frames_of_noise_stay_small():
     frames = torch.randn(50, 8, 1, 28, 28, generator=seeded()) / 2
-    assert len(scrub(frames, range(50)).data) < 300 * 1024
+    data = scrub(frames, range(50)).data
+    assert len(data) < 300 * 1024 and sum(map(len, re.findall(r'<img [^>]*">', data))) < 60 * 1024
 
 
 def test_pixels_clip_and_round():
