@@ -18,6 +18,7 @@ def _(answer, page):
 checks.mistakes(1, [
     ("(images.clamp(-1, 1) + 1) * 127.5", "images.clamp(0, 1) * 255", "0 became black: that is the rule for [0, 1]; in [-1, 1] the value 0 is mid-grey"),
     ("images.clamp(-1, 1)", "images", "-1.1 and 1.1 wrapped round: clip to [-1, 1] before the cast"),
+    (None, "def exercise_1(images):\n    return ((images + 1) * 127.5).to(torch.uint8)", "-1.1 and 1.1 wrapped round, and 0 became 127: clip to [-1, 1], and round before the cast"),
     (".round()", "", "0 became 127: round before the cast, which cuts off"),
     (".to(torch.uint8)", "", "cast them to torch.uint8 at the end"),
 ])  # fmt: skip

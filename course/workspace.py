@@ -99,7 +99,7 @@ def is_whole(path):
 
 def on_the_reference(notebook, clone=ROOT):
     """A whole notebook: it looks for the library in the clone, and exports nothing."""
-    text = json.dumps(notebook["cells"][:-1])
+    text = json.dumps([cell for cell in notebook["cells"] if "export_from_kernel(" not in "".join(cell["source"])])
     return notebook | {
         "cells": json.loads(text.replace("here = Path.cwd()", f"here = Path({json.dumps(str(clone))[1:-1]!r})"))
     }

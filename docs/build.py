@@ -25,6 +25,7 @@ FRAME = re.compile(
     r'<iframe title="([^"]*)" .*?srcdoc="([^"]*)" style="[^"]*max-width:(\d+)px;height:(\d+)px[^"]*"></iframe>'
     r'(?:<div class="ddpm-stills">)?((?:\s*<img class="ddpm-still"[^>]*>)*)(?:</div>)?'
 )
+CARD = "### Deeper: Notation card"
 STILL = re.compile(r'<img [^>]*alt="([^"]*)" src="data:image/png;base64,([^"]*)">')
 
 
@@ -177,13 +178,14 @@ def stage_notebook(notebook, book):
 
 
 def notation_card(notebooks):
-    """The notation card, which is a section of a notebook, as a page of its own."""
+    """The notation card, which is a deeper section of a notebook, as a page of its own; links to that notebook's headings lead there."""
     for notebook in notebooks:
         for cell in json.loads(notebook.read_text(encoding="utf-8"))["cells"]:
             source = "".join(cell["source"])
-            if source.startswith("## Notation card"):
-                return f"{source[1:]}\n\n*From [notebook {notebook.stem[:2]}]({notebook.name}).*\n"
-    raise SystemExit("no cell of the notebooks starts with '## Notation card'")
+            if source.startswith(CARD):
+                card = stage_text(source.replace(CARD, "# Notation card", 1)).replace("](#", f"]({notebook.name}#")
+                return f"{card}\n\n*From [notebook {notebook.stem[:2]}]({notebook.name}).*\n"
+    raise SystemExit(f"no cell of the notebooks starts with {CARD!r}")
 
 
 def first_scrubber(book):

@@ -126,7 +126,7 @@ def cells_to_run(path):
         at[k] = len(cells)
         cells += [sources[k]] + [MOVE] * (k in live)
     for exported in [source for source in original if export_target(source) == ""][:1]:
-        cells += [exported + '\nLEARNER = "was here"', original[-1]]
+        cells += [exported + '\nLEARNER = "was here"'] + [s for s in original if "export_from_kernel(" in s]
     return cells, {k: at[k] for k in scrubs}, {k: at[k] for k in live}
 
 

@@ -167,6 +167,7 @@ class Visit:
         self.page.on("response", self.count)
         self.page.goto(f"{address}/{name}.html")
         self.page.add_style_tag(content="html { scroll-behavior: auto !important }")
+        self.page.evaluate("document.querySelectorAll('details.deeper').forEach(fold => fold.open = true)")  # what is folded loads nothing
 
     def refuse(self, route):
         self.faults.append(f"asked {route.request.url}")

@@ -94,10 +94,11 @@ def clone(tmp_path):
 
 
 def run_learners_kernel(clone, edits, env):
-    """Run notebook 01's setup, its exported cells with the learner's edits, and its last cell, in a real kernel."""
+    """Run notebook 01's setup, its exported cells with the learner's edits, and its export, in a real kernel."""
     path = clone / "notebooks" / "01_forward_diffusion.ipynb"
     sources = code_cells(path)
-    wanted = [sources[0]] + [s for s in sources if s.startswith("#| export")] + edits + [sources[-1]]
+    wanted = [sources[0]] + [s for s in sources if s.startswith("#| export")] + edits
+    wanted += [s for s in sources if "export_from_kernel(" in s]
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(s) for s in wanted])
     clean = {k: v for k, v in os.environ.items() if k not in ("PYTEST_CURRENT_TEST", "DDPM_NO_EXPORT")}
     client = NotebookClient(
