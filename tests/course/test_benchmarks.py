@@ -237,6 +237,28 @@ def test_bug_clinic_trains_saves_and_loads_its_patients(tmp_path, run, garments)
         run("10_bug_clinic", "--only", "patient 99")
 
 
+def test_networks_without_skips_or_time_are_measured_beside_the_whole_one(tmp_path, run, monkeypatch):
+    """One record for each network, seed and length; a cut one differs, and one that forgot the time gives one answer at every t."""
+    script = importlib.import_module("benchmarks.04_unet")
+    monkeypatch.setitem(script.SETTINGS, "held_out", 2)
+    out = tmp_path / "results.json"
+    run("04_unet", "--seeds", 0, 1, "--steps", 1, 2, "--out", out)
+    records = json.loads(out.read_text())["records"]
+    assert [(r["seed"], r["network"], r["steps"]) for r in records] == [
+        (seed, name, steps) for seed in (0, 1) for name in script.NETWORKS for steps in (1, 2)
+    ]
+    assert len({json.dumps(r["errors"]) for r in records if r["steps"] == 2}) == 6
+    torch.manual_seed(0)
+    model, x_t = script.UNet(base_channels=8), torch.randn(1, 1, 8, 8)
+    for parameter in model.parameters():
+        torch.nn.init.normal_(parameter, std=0.3)
+    assert not torch.allclose(model(x_t, 1), model(x_t, 900))
+    before = model(x_t, 1)
+    assert not torch.allclose(script.cut_skips(model)(x_t, 1), before)
+    script.forget_time(model)
+    assert torch.equal(model(x_t, 1), model(x_t, 900))
+
+
 def test_pictures_of_one_seed_start_alike_and_those_of_two_share_nothing(garments):
     """The seed gives x_T, whoever draws and however many at a time; another seed gives other noise in every place."""
     from benchmarks.quality import draw
