@@ -10,6 +10,7 @@ the loss of both networks in every part on the same noised test pictures; and th
 """
 
 import argparse
+import json
 import time
 from pathlib import Path
 
@@ -133,6 +134,7 @@ def main():
         "command": command(),
         "checkpoint": about["checkpoint"],
         "seed": "0",
+        "machine": json.dumps(about["machine"]),
         "torch": torch.__version__,
     }
     write_safetensors(options.out.with_suffix(".safetensors"), kept, notes)

@@ -158,7 +158,7 @@ def contexts(browser):
 class Visit:
     """An open page, with what went wrong on it and what it asked for."""
 
-    def __init__(self, context, address, name):
+    def __init__(self, context, address, name, unfold=True):
         self.faults, self.bytes, self.asked = [], 0, []
         self.page = context.new_page()
         self.page.route(lambda url: not url.startswith((address, "data:", "blob:")), self.refuse)
@@ -167,7 +167,8 @@ class Visit:
         self.page.on("response", self.count)
         self.page.goto(f"{address}/{name}.html")
         self.page.add_style_tag(content="html { scroll-behavior: auto !important }")
-        self.page.evaluate("document.querySelectorAll('details.deeper').forEach(fold => fold.open = true)")  # what is folded loads nothing
+        if unfold:  # what is folded loads nothing
+            self.page.evaluate("document.querySelectorAll('details.deeper').forEach(fold => fold.open = true)")
 
     def refuse(self, route):
         self.faults.append(f"asked {route.request.url}")
@@ -204,7 +205,9 @@ def test_page_stands_alone_and_fits(name, width, contexts, address):
             return !late }""")
         wide = page.evaluate("document.documentElement.scrollWidth")
         assert wide <= WIDTHS[width], f"the page is {wide} px wide"
-        sizes = page.evaluate("[...document.querySelectorAll('article img:not(.stills *)')].map(i => [i.src, i.naturalWidth, i.alt])")
+        sizes = page.evaluate(
+            "[...document.querySelectorAll('article img:not(.stills *)')].map(i => [i.src, i.naturalWidth, i.alt])"
+        )
         assert all(natural > 0 and alt for _, natural, alt in sizes), sizes
         outside = page.evaluate("""() => [...document.querySelectorAll('article :is(p, li, math, img, iframe)')].filter(e => {
             if (e.closest('.table-wrapper, div.math, pre')) return false;
