@@ -101,9 +101,10 @@ def open_folds(page):
 
 
 def in_sight(page, selector):
-    return page.locator(selector).evaluate(
-        "e => { const top = e.getBoundingClientRect().top; return top >= 0 && top < innerHeight }"
-    )
+    """Whether it comes into sight: the page scrolls a moment later."""
+    top = f"document.querySelector('{selector}').getBoundingClientRect().top"
+    page.wait_for_function(f"{top} >= 0 && {top} < innerHeight", timeout=5000)
+    return True
 
 
 def test_deeper_sections_are_closed_at_first_and_open_by_hand(visit):
@@ -177,7 +178,8 @@ def test_a_source_that_only_has_to_run_is_folded_and_its_output_is_not(visit):
     assert not fold.locator("pre").is_visible() and page.get_by_text("what it printed stays in sight").is_visible()
     fold.locator("summary").press("Enter")
     assert fold.locator("pre").is_visible()
-    page.get_by_role("link", name="another", exact=True).click()
+    page.get_by_role("link", name="another", exact=True).evaluate("link => link.click()")  # no pointer: the page may still be scrolling
+    page.wait_for_function("[...document.querySelectorAll('details.deeper')].at(-1).open")  # the address changes a moment later
     inner = page.locator("details.deeper details.fold")
     assert inner.locator("summary").is_visible() and not inner.locator("pre").is_visible()
 
