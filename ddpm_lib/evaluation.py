@@ -53,24 +53,17 @@ class ResidualBlock(nn.Module):
         return nn.functional.silu(self.shortcut(x) + self.main(x))
 
 
-class ResidualClassifier(nn.Module):
+class ResidualClassifier(Classifier):
     """The second ruler's network: residual blocks, and a mean over the places in place of a long list of them. Called like `Classifier`."""
 
     def __init__(self):
-        super().__init__()
+        nn.Module.__init__(self)  # with layers of its own
         self.body = nn.Sequential(
             nn.Conv2d(1, 48, 5, 2, padding=2, bias=False), nn.BatchNorm2d(48), nn.SiLU(),  # 28 -> 14
             ResidualBlock(48, 48), ResidualBlock(48, 96, stride=2), ResidualBlock(96, 96),  # 14 -> 7
             nn.Conv2d(96, 128, 1), nn.SiLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(),
         )  # fmt: skip
         self.head = nn.Sequential(nn.Dropout(0.3), nn.Linear(128, 10))
-
-    def features(self, images):
-        """The 128 numbers `(N, 128)` from which the last layer reads its scores."""
-        return self.body(images)
-
-    def forward(self, images):
-        return self.head(self.body(images))
 
 
 CLASSIFIER_TRAINING = 50_000  # they learn from the first 50,000 training pictures; the other 10,000 stay unseen
