@@ -5,6 +5,7 @@
     python -m benchmarks.08_fast_sampling --only ddim --n 100 --out build/x.json # a part of it, with fewer pictures
     python -m benchmarks.08_fast_sampling --list                     # what there is to do
     python -m benchmarks.08_fast_sampling --time                     # the seconds of every setting, on a machine that does nothing else
+    python -m benchmarks.08_fast_sampling --challenge                # what the notebook's challenge puts beside the reader's sampler: two minutes
 
 Each record goes into `benchmarks/results/08_fast_sampling.json` as soon as it is made; a record that is already there, made
 by the same checkpoint with the same n and seed, is not made again. `--only` takes words of a record's name, as --list
@@ -52,7 +53,7 @@ def name_of(record):
 def stored(options, digest):
     """The results so far, where they are of this checkpoint."""
     results = json.loads(options.out.read_text()) if options.out.exists() else {}
-    return results if results.get("checkpoint") == digest else {"records": [], "seconds": {}}
+    return results if results.get("checkpoint") == digest else {"records": [], "seconds": {}, "challenge": {}}
 
 
 def write_results(results, options, digest):
@@ -98,11 +99,24 @@ def take_times(model, schedule, results, options, digest, count=100):
         print(f"{name_of(settings):45s} {results['seconds'][name_of(settings)]:7.1f} s", flush=True)
 
 
+def measure_challenge(model, schedule, results, options, digest, n=500):
+    """Our samplers with 5, 10 and 20 calls, from the noise of seed 0: what the notebook's challenge compares with."""
+    chosen = [
+        settings
+        for settings, seeds in grid()
+        if seeds == 3 and settings["steps"] <= 20 and settings["eta"] in (None, 0.0)
+    ]
+    found = [settings | distances(draw(model, schedule, n, 0, **settings)) for settings in chosen]
+    results["challenge"] = {"n": n, "seed": 0, "records": sorted(found, key=lambda record: record["steps"])}
+    write_results(results, options, digest)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--n", type=int, default=1000, help="pictures per record")
     parser.add_argument("--only", nargs="*", default=[], help="words; all of them must be in a record's name")
     parser.add_argument("--time", action="store_true", help="take the seconds that are missing")
+    parser.add_argument("--challenge", action="store_true", help="measure what the notebook's challenge compares with")
     parser.add_argument("--list", action="store_true", help="only say what there is to do")
     parser.add_argument("--out", type=Path, default=FILE)
     options = parser.parse_args()
@@ -118,6 +132,8 @@ def main():
     model = model.to(best_device())
     if options.time:
         return take_times(model, schedule, results, options, digest)
+    if options.challenge:
+        return measure_challenge(model, schedule, results, options, digest)
     for settings, seed in todo:
         verdict = distances(draw(model, schedule, options.n, seed, **settings))
         results["records"].append(settings | {"evaluations": settings["steps"], "seed": seed} | verdict)

@@ -2,7 +2,7 @@
 
     python -m benchmarks.09_evaluation rulers                           # spoilt real pictures by both rulers, floors and ceilings: minutes
     python -m benchmarks.09_evaluation quality --keep                   # 1,000 pictures by DDIM in 50 steps; the pictures too
-    python -m benchmarks.09_evaluation quality --n 10000 --sampler dpm_solver --steps 20 --seed 0 1 2    # the headline
+    python -m benchmarks.09_evaluation quality --n 10000 --sampler dpm_solver --steps 20 --seed 0 1 2 --section headline
     python -m benchmarks.09_evaluation quality --checkpoint runs/fashion-mnist/model.safetensors --section from_nothing
     python -m benchmarks.09_evaluation attention                        # what the loss and the rulers see of it: ten minutes
     python -m benchmarks.09_evaluation bits                             # 128 pictures, 60 times each: two minutes on one core

@@ -199,7 +199,7 @@ checks.mistakes(1, [
 
 @checks.exercise(2, 1e-4)
 def _(answer, page):
-    model, generator, found = page.small_unet(), seeded(), {}
+    model, generator, found = page.small_unet().cpu(), seeded(), {}
     weights = [parameter.data.add_(0.1 * torch.randn(parameter.shape, generator=generator)).clone() for parameter in model.parameters()]  # away from the zeros at the start
     for count in (6, 7):
         x_0, t = page.small[:count, :, :8, :8], torch.randint(1, page.schedule.T + 1, (count,), generator=generator)

@@ -121,7 +121,8 @@ def classifier_features(pictures, classifier=None):
     """`image_features` of pictures that `as_pictures` has prepared already."""
     classifier = shipped_classifier() if classifier is None else classifier
     with evaluating(classifier):
-        return torch.cat([classifier.features(batch) for batch in pictures.split(500)])
+        device = next(classifier.parameters()).device
+        return torch.cat([classifier.features(batch.to(device)).cpu() for batch in pictures.split(500)])
 
 
 def image_features(images, classifier=None):

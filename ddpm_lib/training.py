@@ -51,6 +51,12 @@ def best_precision(device):
     return "bfloat16" if kind == "cpu" and cpu_has_bfloat16() else "float32"
 
 
+def on_device(model, device):
+    """The model on that device, in the memory layout that its convolutions like."""
+    model = model.to(device)
+    return model.to(memory_format=torch.channels_last) if torch.device(device).type == "cuda" else model
+
+
 class EMA:
     """A running average of a model's weights; sample with `ema.model`.
 
@@ -222,12 +228,6 @@ def image_bar(state, shown):
     batch = state.settings["batch_size"]
     total, done = state.settings["steps"] * batch, state.step * batch
     return tqdm(total=total, initial=done, desc="training", unit=" images", disable=not shown)
-
-
-def on_device(model, device):
-    """The model on that device, in the memory layout that its convolutions like."""
-    model = model.to(device)
-    return model.to(memory_format=torch.channels_last) if torch.device(device).type == "cuda" else model
 
 
 STATE_VERSION = "2"  # of version 1 were the states whose steps drew from one running generator

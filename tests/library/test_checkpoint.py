@@ -35,15 +35,24 @@ def test_checkpoint_brings_back_model_and_schedule(tmp_path, make):
 
 
 def test_the_shipped_weights_load_bit_for_bit():
-    """The file is older than the notes on network and target: it is a UNet that predicts noise, with the weights in it."""
+    """It is the default UNet, which predicts noise, with the weights in the file."""
     path = data_folder() / "fashion-mnist.safetensors"
     with safe_open(path, framework="pt") as file:
         stored = {name.removeprefix("model."): file.get_tensor(name) for name in file.keys() if name != "betas"}
-        assert "network" not in file.metadata()
+        assert file.metadata()["network"] == "UNet" and file.metadata()["predicts"] == "noise"
     model, schedule = load_pretrained()
     assert type(model) is UNet and model.state_dict().keys() == stored.keys()
     assert all(torch.equal(value, stored[name]) for name, value in model.state_dict().items())
     assert torch.equal(schedule.betas[1:], linear_betas(1000))
+
+
+def test_a_checkpoint_from_before_the_notes_is_a_unet_that_predicts_noise(tmp_path):
+    path, model = tmp_path / "model.safetensors", tiny_unet()
+    tensors = {f"model.{name}": value for name, value in model.state_dict().items()}
+    tensors["betas"] = NoiseSchedule(linear_betas(10)).betas[1:]
+    write_safetensors(path, tensors, {"kind": "checkpoint", "model": json.dumps(model.settings)})
+    x_t = torch.randn(2, 3, 8, 8, generator=seeded())
+    assert torch.equal(load_checkpoint(path)[0](x_t, 7), model(x_t, 7))
 
 
 def test_a_checkpoint_says_what_it_holds(tmp_path):

@@ -172,15 +172,18 @@ def test_class_shares_of_one_class():
 
 
 def test_committed_results_were_made_with_the_shipped_checkpoint():
-    """After a new checkpoint: `python -m benchmarks.09_evaluation quality --keep`, and `bits`."""
+    """After a new checkpoint: every subcommand of `python -m benchmarks.09_evaluation` but `rulers`, and all of benchmarks/08."""
     digest = hashlib.sha256((ROOT / "data" / "fashion-mnist.safetensors").read_bytes()).hexdigest()[:16]
     results = CLONE / "benchmarks" / "results" / "09_evaluation.json"
     kept, notes = read_safetensors(results.with_suffix(".safetensors"), "samples")
     assert json.loads(notes["checkpoint"]) == digest and kept["pixels"].dtype == torch.uint8
     sections = json.loads(results.read_text())
-    assert sections["bits"]["checkpoint"] == digest
+    assert sections["bits"]["checkpoint"] == sections["attention"]["checkpoint"] == digest
+    assert {r["seed"] for r in sections["headline"] if r["checkpoint"] == digest and r["n"] == 10_000} >= {0, 1, 2}
     records = [record for record in sections["quality"] if record["checkpoint"] == digest]
     assert any(r["n"] == len(kept["pixels"]) and r["sampler"] == json.loads(notes["sampler"]) for r in records)
+    curve = json.loads(results.with_stem("08_fast_sampling").read_text())
+    assert curve["checkpoint"] == digest and curve["records"] and curve["challenge"]["records"]
 
 
 # bad input
