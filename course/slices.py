@@ -152,7 +152,8 @@ SHORTCUTS = {
         "assert 0.9 < unet_losses[0] < 1.1 and sum(unet_losses[-50:]) / 50 < 0.2": "",
     },
     "06_reverse_sampling": {
-        "seen_t.append(int(torch.as_tensor(t).max()))\n    return model(x_t, t)": "seen_t.append(t)\n    return x_t"
+        "noise = model(x, torch.full((4,), t, device=device))": "noise = 0.1 * x",
+        "noise = model(flat, torch.full((len(flat),), t, device=device))": "noise = 0.1 * flat",
     },
     "08_fast_sampling": {
         "step_counts = [2, 3, 5, 8, 12, 20, 35, 50]": "step_counts = [2, 3]",
