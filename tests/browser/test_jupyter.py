@@ -165,7 +165,8 @@ def test_unsaved_edit_reaches_the_library(browser, server):
     notebook = folder / "notebooks" / "01_forward_diffusion.ipynb"
     code = list(code_of(notebook).values())
     exported = [source for source in code if source.startswith("#|")]
-    write_notebook(folder / "notebooks" / "edit.ipynb", [code[0], *exported, code[-1]])
+    last = next(source for source in code if "export_from_kernel(" in source)
+    write_notebook(folder / "notebooks" / "edit.ipynb", [code[0], *exported, last])
     page = open_notebook(browser, address, "edit.ipynb")
     page.evaluate("""() => {
         const cells = jupyterapp.shell.currentWidget.content.widgets;
