@@ -4,10 +4,11 @@
     python -m benchmarks.artefacts.train_pretrained --steps 20000 --look       # then: draw pictures with every snapshot, and measure them
     python -m benchmarks.artefacts.train_pretrained --steps 20000 --ship       # and: the averaged weights become data/fashion-mnist.safetensors
 
-A later leg starts from the weights of the one before, with an optimiser, an average and a learning rate of its own:
+A later leg starts from the weights of the one before, with an optimiser, an average and a learning rate of its own. Two legs lie near enough
+to each other that the mean of their weights is a network too, and a better one than either (a soup: Wortsman et al. 2022, arXiv:2203.05482):
 
-    python -m benchmarks.artefacts.train_pretrained --run second_leg --steps 10000 --seed 1 --learning-rate 1e-3 \\
-        --start data/fashion-mnist.safetensors                      # train, then once more with --ship
+    python -m benchmarks.artefacts.train_pretrained --run second_leg --steps 10000 --seed 1 --learning-rate 1e-3 --start first_leg.safetensors
+    python -m benchmarks.artefacts.train_pretrained --run second_leg --steps 10000 --ship --mean-with first_leg.safetensors
 
 `--look` writes `benchmarks/results/07_training.safetensors`: the losses; for every snapshot pictures drawn from the same noise by
 the raw and by the averaged weights; the averaged weights' loss on test pictures by t, always with the same noise; and both
@@ -129,9 +130,16 @@ def look(folder, steps, count=8):
     write_safetensors(RESULTS / "07_training.safetensors", tensors, notes | notes_on(folder))
 
 
-def ship(folder, steps):
+@torch.no_grad()
+def ship(folder, steps, other=None):
+    """Put the run's averaged weights into `data/`, or the mean of them and of the `other` checkpoint's."""
     model, schedule = load_checkpoint(folder / f"ema-{steps:06d}.safetensors")
-    save_checkpoint(data_folder() / "fashion-mnist.safetensors", model, schedule, notes_on(folder))
+    notes = notes_on(folder)
+    if other:
+        for weight, its in zip(model.parameters(), load_checkpoint(other)[0].parameters(), strict=True):
+            weight.lerp_(its, 0.5)
+        notes["mean with"] = str(other)
+    save_checkpoint(data_folder() / "fashion-mnist.safetensors", model, schedule, notes)
 
 
 if __name__ == "__main__":
@@ -145,11 +153,12 @@ if __name__ == "__main__":
     parser.add_argument("--run", default="pretrained", help="the name of the run's folder in runs/")
     parser.add_argument("--look", action="store_true", help="draw and measure with the snapshots of a finished run")
     parser.add_argument("--ship", action="store_true", help="put the weights of a finished run into data/")
+    parser.add_argument("--mean-with", help="with --ship: another checkpoint, to ship the mean of both weights")
     options = parser.parse_args()
     folder = RUNS / options.run
     if options.look:
         look(folder, options.steps)
     if options.ship:
-        ship(folder, options.steps)
+        ship(folder, options.steps, options.mean_with)
     if not (options.look or options.ship):
         train_with_snapshots(folder, options)
