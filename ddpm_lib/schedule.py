@@ -1,5 +1,5 @@
 # Exported from notebooks/02_noise_schedule.ipynb: edit the notebook, not this file.
-"""The schedule of betas and everything that follows from it: alpha bar, the closed form of q, and the posterior."""
+"""How much noise at each time, the jump to it, and one step back."""
 
 import math
 import warnings
@@ -106,7 +106,7 @@ class NoiseSchedule:
         """
         both = torch.stack([self.alpha_bars, 1 - self.alpha_bars]).sqrt()  # (2, T + 1)
         both = both.to(x.dtype).to(t.device) if torch.is_tensor(t) else both
-        signal, spread = both[:, t]
+        signal, spread = both[:, t]  # at the one t, or at the t of each image
         return per_image(signal, x), per_image(spread, x)
 
     def add_noise(self, x_0, t, noise):

@@ -78,7 +78,7 @@ class Downsample(nn.Module):
 
     def __init__(self, channels):
         super().__init__()
-        convolution = nn.Conv2d(channels, channels, 3)
+        convolution = nn.Conv2d(channels, channels, 3)  # only for its usual random weights
         self.weight, self.bias = convolution.weight, convolution.bias  # (C, C, 3, 3), (C,)
 
     def forward(self, x):
@@ -90,7 +90,7 @@ class Upsample(nn.Module):
 
     def __init__(self, channels):
         super().__init__()
-        convolution = nn.Conv2d(channels, channels, 3)
+        convolution = nn.Conv2d(channels, channels, 3)  # only for its usual random weights
         self.weight, self.bias = convolution.weight, convolution.bias  # (C, C, 3, 3), (C,)
 
     def forward(self, x):
