@@ -10,7 +10,7 @@ from course.lessons import cells_of, export_target, notebooks
 
 DEEPER, HIDDEN = "deeper", "hide-input"
 BOUNDS = {"words": 1500, "cells": 24, "lines": 150, "longest": 20}  # of a road
-LONGER = "Longer than the others, because"  # with this, a notebook's head says why its road is over a bound
+LONGER = "It is longer than most, because"  # with this, a notebook's head says why its road is over a bound
 
 
 def tagged(cell, tag):
