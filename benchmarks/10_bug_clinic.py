@@ -110,7 +110,7 @@ def measure_controls(options):
     about |= {"evaluations": 25, "pictures": 8, "core_seconds": 0, "lots": {lot: [] for lot in LOTS}}
     if path.exists():
         old = json.loads(path.read_text())
-        if all(old[key] == about[key] for key in ("command", "machine", "checkpoint", "networks", "training_steps")):
+        if all(old[key] == about[key] for key in ("machine", "checkpoint", "networks", "training_steps")):
             about |= {"core_seconds": old["core_seconds"], "lots": old["lots"]}
     before = about["core_seconds"]
 
@@ -131,7 +131,7 @@ def measure_controls(options):
     for lot, draws in (("measured", options.draws), ("fresh", options.fresh_draws)):
         record(lot, "shipped", draws, clinic.healthy_sampler, *shipped)
         record(lot, "solver", max(1, 2 * draws // 5), clinic.healthy_solver, *shipped)  # one patient needs it, by NaN
-    each = max(1, options.draws // len(options.trainings))
+    each = options.training_draws
     record("fresh", "small", each, clinic.healthy_sampler, small, short, training=0)
     pixels = training_pixels()
     for training in options.trainings + options.fresh_trainings:
@@ -157,9 +157,10 @@ def main():
     parser.add_argument("--steps", type=int, default=1600, help="of each training")
     parser.add_argument("--draws", type=int, default=50, help="healthy draws to measure, of either network, at most 100")
     parser.add_argument("--fresh-draws", type=int, default=20, help="healthy draws to judge")
+    parser.add_argument("--training-draws", type=int, default=16, help="healthy draws of each small network")
     parser.add_argument("--patients", type=int, default=5, help="draws of each patient")
-    parser.add_argument("--trainings", type=int, nargs="+", default=[1, 2, 3], help="seeds of healthy trainings to measure")
-    parser.add_argument("--fresh-trainings", type=int, nargs="*", default=[4], help="seeds of healthy trainings to judge; 0 is the notebook's")
+    parser.add_argument("--trainings", type=int, nargs="+", default=[1, 2], help="seeds of healthy trainings to measure")
+    parser.add_argument("--fresh-trainings", type=int, nargs="*", default=[], help="seeds of healthy trainings to judge, beside 0, the notebook's own")
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
     train_all(options) if options.what == "train" else measure_controls(options)

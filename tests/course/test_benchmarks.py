@@ -239,7 +239,7 @@ def test_bug_clinic_trains_saves_and_loads_its_patients(tmp_path, run, garments)
 
 def test_controls_of_the_bug_clinic_are_examined_by_the_notebook_and_none_twice(tmp_path, run):
     out = tmp_path / "controls.json"
-    tiny = ("--draws", 1, "--fresh-draws", 1, "--patients", 0, "--trainings", 1, "--fresh-trainings", 2, "--steps", 2)
+    tiny = ("--draws", 1, "--fresh-draws", 1, "--training-draws", 1, "--patients", 0, "--trainings", 1, "--fresh-trainings", 2, "--steps", 2)
     run("10_bug_clinic", "controls", *tiny, "--out", out)
     lots = json.loads(out.read_text())["lots"]
     assert {r["control"] for r in lots["measured"]} == {r["control"] for r in lots["fresh"]}
