@@ -201,6 +201,7 @@ def first_scrubber(book):
 def lead_into_the_book(page):
     """Mend the links of a staged page that is read in the repository too: to a notebook's page, or to GitHub."""
     text = page.read_text(encoding="utf-8").replace("](../notebooks/", "](")
+    text = re.sub(r"\]\((\w+\.ipynb)#([^)]+)\)", lambda match: f"]({match.group(1)}#{slug(match.group(2))})", text)
     page.write_text(text.replace("](../", f"]({REPOSITORY}/blob/main/"), encoding="utf-8")
 
 

@@ -237,6 +237,28 @@ def test_bug_clinic_trains_saves_and_loads_its_patients(tmp_path, run, garments)
         run("10_bug_clinic", "--only", "patient 99")
 
 
+def test_controls_of_the_bug_clinic_are_examined_by_the_notebook_and_none_twice(tmp_path, run):
+    out = tmp_path / "controls.json"
+    tiny = ("--draws", 1, "--fresh-draws", 1, "--training-draws", 1, "--patients", 0, "--trainings", 1, "--fresh-trainings", 2, "--steps", 2)
+    run("10_bug_clinic", "controls", *tiny, "--out", out)
+    lots = json.loads(out.read_text())["lots"]
+    assert {r["control"] for r in lots["measured"]} == {r["control"] for r in lots["fresh"]}
+    assert [r["training"] for r in lots["fresh"] if r["control"] == "small"] == [0, 2]
+    assert len({r["loss"] for lot in lots.values() for r in lot}) == 5, "each its own, but both samplers share a network"
+    run("10_bug_clinic", "controls", *tiny, "--out", out)
+    assert json.loads(out.read_text())["lots"] == lots
+
+
+def test_the_healthy_are_judged_by_others_than_themselves():
+    """The committed ranges of notebook 10 come from many cases, with other noise and other trainings than those they judge."""
+    lots = json.loads((BENCHMARKS / "results" / "10_bug_clinic.json").read_text())["lots"]
+    for kind in ("shipped", "solver", "small"):
+        measured, fresh = ([r for r in lots[lot] if r["control"] == kind] for lot in ("measured", "fresh"))
+        assert len(measured) >= 20 and len(fresh) >= 8
+        assert not {r["seed"] for r in measured} & {r["seed"] for r in fresh}
+        assert kind != "small" or not {r["training"] for r in measured} & {r["training"] for r in fresh}
+
+
 def test_networks_without_skips_or_time_are_measured_beside_the_whole_one(tmp_path, run, monkeypatch):
     """One record for each network, seed and length; a cut one differs, and one that forgot the time gives one answer at every t."""
     script = importlib.import_module("benchmarks.04_unet")
