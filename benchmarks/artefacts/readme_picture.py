@@ -47,7 +47,7 @@ def main():
     model, schedule = load_pretrained()
     times = even_times(schedule.T, 100)
     generator = torch.Generator().manual_seed(4)
-    trajectory = sample_trajectory(model, schedule, (24, 1, 28, 28), generator, frames=101)
+    trajectory = sample_trajectory(model, schedule, (24, 1, 28, 28), generator=generator, frames=101)
     shown = [k for k, t in enumerate(times) if t <= 300 or t % 100 == 0]  # most is decided late
     frames = [movie_frame(trajectory[k], times[k], schedule.T) for k in shown]
     FOLDER.mkdir(exist_ok=True)
