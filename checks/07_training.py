@@ -242,12 +242,12 @@ def _(answer, page):
     assert sum(ratios) / 2 < 0.65, f"{measured}: average over more steps, the jitter is still there"
 
 
-POWER = "return average"
+ANSWER = "return average"
 FIXED = "def exercise_3(weights):\n    average = weights[0]\n    for current in weights:\n        average = 0.999 * average + 0.001 * current\n    return average"
 checks.mistakes(3, [
-    (POWER, "return weights.mean(0)", "the plain mean over the whole run"),
-    (POWER, "return weights[-1]", "that is one step's weights"),
-    (POWER, "return weights[-10:].mean(0)", "average over more steps"),
+    (ANSWER, "return weights.mean(0)", "the plain mean over the whole run"),
+    (ANSWER, "return weights[-1]", "that is one step's weights"),
+    (ANSWER, "return weights[-10:].mean(0)", "average over more steps"),
     (None, FIXED, "remembers too much of the start"),
-    (POWER, "return 0.5 * average", "sum to 0.5, not to 1"),
+    (ANSWER, "return 0.5 * average", "sum to 0.5, not to 1"),
 ])  # fmt: skip

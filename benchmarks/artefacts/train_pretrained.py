@@ -5,7 +5,7 @@
     python -m benchmarks.artefacts.train_pretrained --steps 20000 --ship       # and: the averaged weights become data/fashion-mnist.safetensors
 
 A later leg starts from the weights of the one before, with an optimiser, an average and a learning rate of its own. Two legs lie near enough
-to each other that the mean of their weights is a network too, and a better one than either (a soup: Wortsman et al. 2022, arXiv:2203.05482):
+to each other that the mean of their weights is a network too (a soup: Wortsman et al. 2022, arXiv:2203.05482; data/README.md has its figures):
 
     python -m benchmarks.artefacts.train_pretrained --run second_leg --steps 10000 --seed 1 --learning-rate 1e-3 --start first_leg.safetensors
     python -m benchmarks.artefacts.train_pretrained --run second_leg --steps 10000 --ship --mean-with first_leg.safetensors
