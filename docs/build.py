@@ -10,7 +10,6 @@ import html
 import json
 import re
 import shutil
-import struct
 import sys
 from pathlib import Path
 
@@ -19,14 +18,13 @@ from sphinx.cmd.build import build_main
 from course.lessons import ROOT, code_cells, description, export_target, modules, notebooks, own_module
 from course.road import HIDDEN, measure, tagged
 from course.tables import colab_address, repository_address, ways
+from ddpm_lib.data import data_folder
+from docs.files import Files
+from docs.live import page_part
 
 REPOSITORY = repository_address()
-FRAME = re.compile(
-    r'<iframe title="([^"]*)" .*?srcdoc="([^"]*)" style="[^"]*max-width:(\d+)px;height:(\d+)px[^"]*"></iframe>'
-    r'(?:<div class="ddpm-stills">)?((?:\s*<img class="ddpm-still"[^>]*>)*)(?:</div>)?'
-)
+SHIPPED = data_folder() / "fashion-mnist.safetensors"
 CARD = "### Deeper: Notation card"
-STILL = re.compile(r'<img [^>]*alt="([^"]*)" src="data:image/png;base64,([^"]*)">')
 
 
 def markdown_cell(text):
@@ -64,47 +62,6 @@ def where_built(notebooks):
     return found
 
 
-def png_size(data):
-    return struct.unpack(">II", data[16:24])
-
-
-class Files:
-    """The pictures and scrubbers of one notebook, numbered, in folders beside the pages."""
-
-    def __init__(self, folder, stem):
-        self.folder, self.stem, self.count = folder, stem, 0
-
-    def add(self, kind, suffix, data):
-        """Write a file; returns its address relative to the pages."""
-        self.count += 1
-        name = f"{kind}/{self.stem}_{self.count:02d}.{suffix}"
-        (self.folder / kind).mkdir(parents=True, exist_ok=True)
-        (self.folder / name).write_bytes(data)
-        return name
-
-    def picture(self, data, alt):
-        """An `<img>` for the bytes of a PNG: a file, its size, its alternative text (as HTML)."""
-        width, height = png_size(data)
-        src = self.add("pictures", "png", data)
-        return f'<img src="{src}" alt="{alt}" width="{width}" height="{height}" loading="lazy" decoding="async">'
-
-    def still(self, match):
-        """The same for a picture inside an HTML output."""
-        return self.picture(base64.b64decode(match.group(2)), match.group(1))
-
-    def scrubber(self, match):
-        """An `<iframe>` whose player is a page of its own, and whose height follows the width of the screen; its stills after it."""
-        title, page, width, height, stills = match.groups()
-        head = (
-            f'<!doctype html><html lang="en"><meta name="viewport" content="width=device-width"><title>{title}</title>'
-        )
-        page = html.unescape(page).replace("<!doctype html>", head, 1)
-        src = self.add("scrubbers", "html", page.encode())
-        frame = f'<iframe title="{title}" sandbox="allow-scripts" loading="lazy" src="{src}"></iframe>'
-        frame += f'<span class="stills">{STILL.sub(self.still, stills)}</span>' if stills else ""
-        return f'<div class="scrubber" style="--width:{width}px;--ratio:{(int(height) - 40) / int(width):.4f}">{frame}</div>'
-
-
 def stage_output(output, files):
     """An output as the page needs it: pictures and scrubbers become HTML that points to files."""
     data = output.get("data", {})
@@ -113,9 +70,7 @@ def stage_output(output, files):
         output["data"] = {"text/html": files.picture(base64.b64decode("".join(data["image/png"])), alt)}
         output["metadata"] = {}
     elif "text/html" in data:
-        page = FRAME.sub(files.scrubber, "".join(data["text/html"]))
-        page = re.sub(r"<style>\.ddpm-still.*?</style>", "", page)  # the pages have their own style
-        output["data"] = {"text/html": STILL.sub(files.still, page)}
+        output["data"] = {"text/html": files.players("".join(data["text/html"]))}
     return output
 
 
@@ -147,6 +102,7 @@ def stage_text(source):
         r"\[!\[[^\]]*\]\([^)]*\)\]\([^)]*\)\n*", "", source
     )  # badges: each page has its links under the title
     source = re.sub(r"\]\((\w*(?:\.ipynb)?)#([^)]+)\)", lambda match: f"]({match.group(1)}#{slug(match.group(2))})", source)
+    source = source.replace("](../docs/draw.md)", "](draw.md)")
     return source.replace("](../", f"]({REPOSITORY}/blob/main/")
 
 
@@ -205,6 +161,11 @@ def lead_into_the_book(page):
     page.write_text(text.replace("](../", f"]({REPOSITORY}/blob/main/"), encoding="utf-8")
 
 
+def where_built_in_the_book(notebook, function):
+    """The address of the cell that builds a function."""
+    return f"{notebook}.html#built-{function}"
+
+
 def fill(page, **blanks):
     """Replace the words in capitals on a staged page."""
     text = page.read_text(encoding="utf-8")
@@ -217,7 +178,7 @@ def stage(book):
     shutil.copytree(
         ROOT / "docs",
         book,
-        ignore=shutil.ignore_patterns("__*__*", "build.py", "mathml.py", "from_noise.*", "open-in-colab.svg"),
+        ignore=shutil.ignore_patterns("__*__*", "build.py", "live.py", "mathml.py", "draw.html", "from_noise.*", "open-in-colab.svg"),
     )
     lessons, rows = notebooks(), []
     for notebook in lessons:
@@ -230,7 +191,11 @@ def stage(book):
     names = [f"ddpm_lib.{module}" for notebook in lessons for module in modules(notebook)]
     sections = [f"## {name}\n\n```{{eval-rst}}\n.. automodule:: {name}\n```" for name in names]
     fill(book / "api.md", MODULES="\n\n".join(sections))
-    lead_into_the_book(book / "teaching.md")
+    for name in ("teaching.md", "draw.md"):
+        lead_into_the_book(book / name)
+    part = page_part(book / "files" / "draw", SHIPPED, Files(book / "files", "draw"), where_built_in_the_book)
+    part = part or "<p>This book was built without the network: <code>make site</code> says what was missing.</p>"
+    fill(book / "draw.md", DRAWING=f"```{{raw}} html\n{part}\n```")
     blanks = {"NOTEBOOKS": "\n".join(rows), "WAYS": ways(folder=""), "REPOSITORY": REPOSITORY, "SCRUBBER": first_scrubber(book)}
     fill(book / "index.md", **blanks)
 
