@@ -149,7 +149,7 @@ def first_scrubber(book):
     for notebook in sorted(book.glob("*.ipynb")):
         for cell in json.loads(notebook.read_text(encoding="utf-8"))["cells"]:
             for output in cell.get("outputs", []):
-                if found := re.search('<div class="scrubber".*?</div>', output.get("data", {}).get("text/html", "")):
+                if found := re.search('<div class="scrubber".*?</div>', output.get("data", {}).get("text/html", ""), re.DOTALL):
                     return found.group()
     return ""
 

@@ -17,7 +17,7 @@ from course.lessons import notebooks
 from docs.build import where_built
 
 NOTEBOOKS = notebooks()
-PAGES = ["index", *(path.stem for path in NOTEBOOKS), "notation", "api", "teaching", "search"]
+PAGES = ["index", *(path.stem for path in NOTEBOOKS), "draw", "notation", "api", "teaching", "search"]
 WIDTHS = {"desktop": 1280, "phone": 390}
 HEAVIEST = 1_000_000  # bytes until a page stands; the promise is 3 MB
 
@@ -53,6 +53,12 @@ def test_page_has_every_picture_and_scrubber_of_its_notebook(notebook, site, tex
     for file in [src for src, _ in pictures] + [src for _, src in scrubbers]:
         assert (site / file).is_file(), file
     assert not re.search(r"<(?:iframe|img)[^>]*(?:srcdoc=|data:image)", page), "pictures and players are files"
+
+
+def test_front_page_begins_with_a_slider_and_leads_to_the_page_that_draws(texts):
+    assert texts["index"].count('class="scrubber"') == 1
+    for name in ("index", "00_start_here", "06_reverse_sampling", "08_fast_sampling", "10_bug_clinic"):
+        assert 'href="draw.html"' in texts[name].split("<article", 1)[1].split("</article>")[0], name
 
 
 def test_formulas_are_mathml_and_none_is_left_as_tex(texts):

@@ -257,6 +257,7 @@ def test_the_healthy_are_judged_by_others_than_themselves():
         assert len(measured) >= 20 and len(fresh) >= 8
         assert not {r["seed"] for r in measured} & {r["seed"] for r in fresh}
         assert kind != "small" or not {r["training"] for r in measured} & {r["training"] for r in fresh}
+        assert kind != "small" or len({r["seed"] for r in measured + fresh}) == len(measured + fresh), "two trainings share noise"
 
 
 def test_networks_without_skips_or_time_are_measured_beside_the_whole_one(tmp_path, run, monkeypatch):
