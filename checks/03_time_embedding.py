@@ -116,11 +116,11 @@ def _(answer, page):
 
 
 checks.mistakes(3, [
-    ("16, 300", "16, 10_000", "too many clocks hardly move, so make max_period smaller"),
-    ("16, 300", "16, 2", "too many clocks are fast, so make max_period larger"),
-    ("16, 300", "16, 100", "the slowest clock comes round again within 1000 steps"),
-    ("16, 300", "4, 10", "or add slower clocks"),
-    ("16, 300", "300, 16", "is the order (dim, max_period)"),
-    ("16, 300", "15, 300", "dim must be an even integer"),
-    ("16, 300", "16, 0.5", "max_period must be at least 1"),
+    ("10, 228", "16, 10_000", "too many clocks hardly move, so make max_period smaller"),
+    ("10, 228", "16, 2", "too many clocks are fast, so make max_period larger"),
+    ("10, 228", "16, 100", "the slowest clock comes round again within 1000 steps"),
+    ("10, 228", "4, 10", "or add slower clocks"),
+    ("10, 228", "300, 16", "is the order (dim, max_period)"),
+    ("10, 228", "15, 300", "dim must be an even integer"),
+    ("10, 228", "16, 0.5", "max_period must be at least 1"),
 ])  # fmt: skip

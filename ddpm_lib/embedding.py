@@ -11,7 +11,7 @@ def sinusoidal_embedding(t, dim, max_period=10_000):
     """Sines and cosines of `t` at dim/2 frequencies, from 1 down to 1 / max_period in equal ratios.
 
     `t`: integer or float tensor `(N,)`, since between two steps there is time too; `dim`: even, at least 4. Returns float32
-    `(N, dim)`: the sines first, then the cosines, as in the code of Ho et al. 2020 (after Vaswani et al. 2017, Sec. 3.5).
+    `(N, dim)`: the sines first, then the cosines, as in the program of Ho et al. 2020 (after Vaswani et al. 2017, Sec. 3.5).
     """
     if not torch.is_tensor(t) or t.ndim != 1 or t.is_complex() or t.dtype == torch.bool:
         got = (t.dtype, tuple(t.shape)) if torch.is_tensor(t) else type(t).__name__
