@@ -1,6 +1,6 @@
 """Which part of the chain does the damage when the network was trained too briefly: what notebook 06 cites.
 
-    python -m benchmarks.06_reverse_sampling            # 500 pictures a row, three seeds; five minutes of one core
+    python -m benchmarks.06_reverse_sampling            # 500 pictures a row, three seeds; five minutes of one core, twenty where it has no bfloat16
 
 Algorithm 2 in 25 even steps. In each row a network of notebook 05's short training answers in one part of the chain and the shipped model in
 the rest. Each seed trains a brief network of its own and draws noise of its own; within a seed all rows have the same brief
@@ -23,6 +23,7 @@ from ddpm_lib.checkpoint import load_pretrained, write_safetensors
 from ddpm_lib.data import data_folder, load_images
 from ddpm_lib.loss import noise_prediction_loss
 from ddpm_lib.sampling import Batched, even_times, last_state, reverse_step, walk
+from ddpm_lib.training import best_precision, mixed_precision
 from ddpm_lib.unet import UNet
 
 STEPS, SEEDS = 25, (0, 1, 2)
@@ -106,9 +107,10 @@ def main():
     options = parser.parse_args()
     shipped, schedule = load_pretrained()
     records, found, kept, start = [], [], {}, time.process_time()
+    precision = best_precision("cpu")
     for seed in SEEDS:
         brief = train_briefly(schedule, seed, options.training_steps)
-        with torch.autocast("cpu", torch.bfloat16), torch.no_grad():
+        with mixed_precision(shipped, precision), torch.no_grad():
             networks, done = {"brief": brief, "shipped": shipped}, {}
             found.append({"seed": seed} | losses(networks, schedule, seed))
             for row, answers in ROWS.items():
@@ -124,6 +126,7 @@ def main():
     }
     about |= {
         "core_seconds": round(time.process_time() - start),
+        "computed_in": precision,
         "sampler": "Algorithm 2, beta_tilde, clipped",
         "evaluations": STEPS,
     }

@@ -132,8 +132,8 @@ def sample_trajectory(
         return reverse_step(model, x_t, t, schedule, s, generator, clip, variance)
 
     times = even_times(schedule.T, steps)
-    kept = even_times(len(times) - 1, check_integer("frames", frames, 2, len(times)) - 1)
-    kept = {times[-1 - k] for k in kept}
+    kept = even_times(len(times) - 1, check_integer("frames", frames, 2, len(times)) - 1)  # which states, counted from the last
+    kept = {times[-1 - k] for k in kept}  # and their times
     states = walk(step, initial_noise(model, shape, generator, x_T), times, progress)
     return torch.stack([x_t.cpu() for t, x_t in states if t in kept])
 
