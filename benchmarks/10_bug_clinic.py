@@ -8,7 +8,7 @@ The patients themselves are in `checks/10_bug_clinic.py`. The examination is the
 Three kinds of healthy controls are measured, each on two lots of seeds that share nothing: `measured`, from which the notebook takes
 its healthy ranges, and `fresh`, which are judged by them. "shipped" and "solver" are the two healthy samplers with the one network that
 ships, so that all that varies is the noise: x_T, the noise on the way, and the noise on the real pictures about which the network is asked.
-"small" is the small network with T = 100: several are trained, from other random starts and batches, and each draws with several noises.
+"small" is the small network with T = 100: several are trained, from other random starts and batches, and each draws with several noises of its own.
 The patients are drawn with the fresh seeds too, to see how often each is found.
 """
 
@@ -35,6 +35,7 @@ from ddpm_lib.unet import UNet
 
 clinic = checks_of("10_bug_clinic")
 LOTS = {"measured": 1000, "fresh": 2000}  # the first seed of each; one seed takes its number, and its number + 100
+APART = 200  # from the first seed of one training to that of the next, so that no two of them draw from the same noise
 
 
 def train_patient(parts, pixels, steps, T=100, batch_size=32, learning_rate=4e-3, base_channels=8, seed=0):
@@ -107,20 +108,22 @@ def measure_controls(options):
     about = {"command": command(), "machine": made_on()}
     about |= {"checkpoint": checkpoint_digest(data_folder() / "fashion-mnist.safetensors")}
     about |= {"networks": checkpoint_digest(clinic.TRAINED), "training_steps": options.steps}
-    about |= {"evaluations": 25, "pictures": 8, "core_seconds": 0, "lots": {lot: [] for lot in LOTS}}
+    about |= {"evaluations": 25, "pictures": 8, "core_seconds": 0, "trained_on": {}, "lots": {lot: [] for lot in LOTS}}
     if path.exists():
         old = json.loads(path.read_text())
-        if all(old[key] == about[key] for key in ("machine", "checkpoint", "networks", "training_steps")):
-            about |= {"core_seconds": old["core_seconds"], "lots": old["lots"]}
+        if all(old[key] == about[key] for key in ("checkpoint", "networks", "training_steps")):
+            # Another machine examines one network alike, to six digits. It trains another one: `trained_on` says which did.
+            about |= {key: old[key] for key in ("machine", "core_seconds", "trained_on", "lots")}
     before = about["core_seconds"]
 
-    def missing(lot, kind, count, **more):
-        """The seeds that the file lacks of the `count` of a kind."""
+    def missing(lot, kind, count, place=0, **more):
+        """The seeds that the file lacks of the `count` of a kind; each training has its `place` in the lot, and seeds of its own."""
         found = [r["seed"] for r in about["lots"][lot] if r.items() >= ({"control": kind} | more).items()]
-        return [seed for seed in range(LOTS[lot], LOTS[lot] + count) if seed not in found]
+        first = LOTS[lot] + APART * place
+        return [seed for seed in range(first, first + count) if seed not in found]
 
-    def record(lot, kind, count, sampler, model, schedule, **more):
-        for seed in missing(lot, kind, count, **more):
+    def record(lot, kind, count, sampler, model, schedule, place=0, **more):
+        for seed in missing(lot, kind, count, place, **more):
             signs = page.examine(page.admit(sampler, model, schedule, seed))
             signs = {sign: None if value != value else round(value, 6) for sign, value in signs.items()}
             about["lots"][lot].append({"control": kind} | more | {"seed": seed} | signs)
@@ -134,14 +137,16 @@ def measure_controls(options):
     each = options.training_draws
     record("fresh", "small", each, clinic.healthy_sampler, small, short, training=0)
     pixels = training_pixels()
-    for training in options.trainings + options.fresh_trainings:
-        lot = "measured" if training in options.trainings else "fresh"
-        if not missing(lot, "small", each, training=training):
+    trainings = [("measured", place, training) for place, training in enumerate(options.trainings)]
+    trainings += [("fresh", place, training) for place, training in enumerate(options.fresh_trainings, 1)]  # 0 is in place 0
+    for lot, place, training in trainings:
+        if not missing(lot, "small", each, place, training=training):
             continue
         model, schedule, _ = train_patient(clinic.TRAINERS["healthy"], pixels, options.steps, seed=training)
         weights = parameters_to_vector(model.parameters()).half().float()  # as the notebook's own networks are kept
         vector_to_parameters(weights, model.parameters())
-        record(lot, "small", each, clinic.healthy_sampler, model, schedule, training=training)
+        about["trained_on"][str(training)] = made_on()
+        record(lot, "small", each, clinic.healthy_sampler, model, schedule, place, training=training)
     for number in range(1, 14):
         sampler = getattr(clinic, f"sampler_{number}", clinic.healthy_sampler)
         own = shipped if hasattr(clinic, f"sampler_{number}") else clinic.load_trained(f"patient {number}")[:2]
