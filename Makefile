@@ -9,7 +9,7 @@ NOTEBOOK ?= 00_start_here.ipynb
 WORKSPACE ?= $(CURDIR)/workspace
 FOLDER ?= $(CURDIR)
 
-.PHONY: help setup lab test check export notebooks train bench badges site live exercises workspace grade constraints clean
+.PHONY: help setup lab test check export notebooks train bench badges site live runtime exercises workspace grade constraints clean
 help:
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
 
@@ -32,7 +32,7 @@ lab: setup  ## open JupyterLab on the notebooks (PORT=…, BROWSER=none to open 
 		$(if $(filter none,$(BROWSER)),--no-browser,$(if $(BROWSER),--browser='$(BROWSER)')) \
 		--ServerApp.root_dir='$(FOLDER)' --LabApp.default_url=/lab/tree/notebooks/$(NOTEBOOK)
 
-test: .venv/compiled .venv/node .venv-colab/installed  ## run the whole test suite, offline, a process on each core (ARGS="-k loss")
+test: .venv/compiled runtime .venv-colab/installed  ## run the whole test suite, offline, a process on each core (ARGS="-k loss")
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist worksteal --durations=20 $(ARGS)
 
 # the versions of Colab for tests/browser/test_colab.py; what they lack, torch above all, comes from .venv
@@ -63,15 +63,18 @@ bench: setup  ## measure the speed beside other libraries, about ten minutes (AR
 
 # npm and node, for the page that draws, where the machine has none
 .venv/node: .venv/installed
-	@command -v npm >/dev/null || $(BIN)/uv pip install --quiet --python $(BIN)/python -c constraints.txt -e '.[node]' || echo 'npm could not be installed'
-	@touch $@
+	@command -v npm >/dev/null || $(BIN)/uv pip install --quiet --python $(BIN)/python -c constraints.txt -e '.[node]' && touch $@ || echo 'npm could not be installed'
+
+# what the tests of that page take from npm; without a network they are skipped
+runtime: .venv/node
+	@$(BIN)/python -m docs.runtime
 
 site: .venv/node  ## build the rendered pages into build/site, for any file server
 	$(BIN)/python -m docs.build
 	@echo 'build/site is ready: $(BIN)/python -m http.server -d build/site'
 
 live: .venv/node  ## a page in which your own checkpoint draws (CHECKPOINT=runs/fashion-mnist/model.safetensors)
-	@$(BIN)/python -m docs.live $(if $(CHECKPOINT),'$(CHECKPOINT)')
+	@$(BIN)/python -m docs.live $(if $(CHECKPOINT),'$(CHECKPOINT)') $(if $(filter none,$(BROWSER)),--no-browser) $(ARGS)
 
 badges: setup  ## write the repository's address, the README's table and CONTRIBUTING's tree anew
 	$(BIN)/python -m course.tables

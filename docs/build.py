@@ -20,7 +20,7 @@ from course.road import HIDDEN, measure, tagged
 from course.tables import colab_address, repository_address, ways
 from ddpm_lib.data import data_folder
 from docs.files import Files
-from docs.live import page_part
+from docs.live import open_network, page_part
 
 REPOSITORY = repository_address()
 SHIPPED = data_folder() / "fashion-mnist.safetensors"
@@ -178,7 +178,7 @@ def stage(book):
     shutil.copytree(
         ROOT / "docs",
         book,
-        ignore=shutil.ignore_patterns("__*__*", "build.py", "live.py", "mathml.py", "draw.html", "from_noise.*", "open-in-colab.svg"),
+        ignore=shutil.ignore_patterns("__*__*", "build.py", "files.py", "live.py", "runtime.py", "mathml.py", "draw.html", "from_noise.*", "open-in-colab.svg"),
     )
     lessons, rows = notebooks(), []
     for notebook in lessons:
@@ -193,8 +193,8 @@ def stage(book):
     fill(book / "api.md", MODULES="\n\n".join(sections))
     for name in ("teaching.md", "draw.md"):
         lead_into_the_book(book / name)
-    part = page_part(book / "files" / "draw", SHIPPED, Files(book / "files", "draw"), where_built_in_the_book)
-    part = part or "<p>This book was built without the network: <code>make site</code> says what was missing.</p>"
+    part = page_part(book / "files" / "draw", open_network(SHIPPED, 28), Files(book / "files", "draw"), where_built_in_the_book)
+    part = part or "<p>This copy of the book was built without the network that draws here; <code>make site</code> said why.</p>"
     fill(book / "draw.md", DRAWING=f"```{{raw}} html\n{part}\n```")
     blanks = {"NOTEBOOKS": "\n".join(rows), "WAYS": ways(folder=""), "REPOSITORY": REPOSITORY, "SCRUBBER": first_scrubber(book)}
     fill(book / "index.md", **blanks)

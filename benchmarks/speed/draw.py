@@ -21,7 +21,8 @@ from benchmarks.speed.measure import load_average, made_on, versions
 from course.browser import launch
 from course.lessons import RESULTS
 from ddpm_lib.data import data_folder
-from docs.live import RUNTIME, write_page
+from docs.live import open_network, write_page
+from docs.runtime import RUNTIME
 
 DRAWING = """async ({ count, steps, sampler }) => {
     const start = performance.now();
@@ -78,7 +79,7 @@ def measure(page, rounds):
 
 def weights(site):
     """Bytes of what the click loads, plain and compressed."""
-    files = [file for file in (site / "draw").iterdir() if file.suffix in (".onnx", ".wasm", ".mjs", ".json")]
+    files = [file for file in (site / "draw").iterdir() if file.suffix in (".onnx", ".wasm", ".js", ".json")]
     return {file.name: {"bytes": file.stat().st_size, "gzip": len(gzip.compress(file.read_bytes()))} for file in sorted(files)}
 
 
@@ -89,7 +90,7 @@ def main():
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
         site = Path(folder) / "site"
-        if not write_page(data_folder() / "fashion-mnist.safetensors", site):
+        if not write_page(open_network(data_folder() / "fashion-mnist.safetensors", 28), site):
             raise SystemExit("npm brought no onnxruntime-web")
         handler = functools.partial(Quiet, directory=site)
         with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:

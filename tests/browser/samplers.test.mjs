@@ -3,9 +3,9 @@
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { test } from "node:test";
-import { noiseFor, normal, uniform } from "../../docs/_static/draw/random.mjs";
-import { MISTAKES, SAMPLERS, drawing, evenTimes } from "../../docs/_static/draw/samplers.mjs";
-import { checked } from "../../docs/_static/draw/client.mjs";
+import { noiseFor, normal, uniform } from "../../docs/_static/draw/random.js";
+import { MISTAKES, SAMPLERS, drawing, evenTimes } from "../../docs/_static/draw/samplers.js";
+import { checked } from "../../docs/_static/draw/client.js";
 
 const cases = JSON.parse(readFileSync(process.env.DDPM_CASES));
 const schedule = { T: cases.T, alphaBars: cases.alphaBars }, other = { T: cases.T, alphaBars: cases.otherAlphaBars };
@@ -74,15 +74,35 @@ test("a seed gives its pictures again, another seed or another picture gives oth
   assert.throws(() => uniform(-1), /seed must be a whole number from 0 to 4294967295, got -1/);
 });
 
-test("every mistake changes what comes out, and none of them the healthy way", async () => {
-  const options = { sampler: "ancestral", steps: 10 }, fresh = () => noiseFor(1, x_T.length, 3);
-  const healthy = (await arrive({ ...options, fresh: fresh() })).at(-1).x_t;
-  for (const mistake of Object.keys(MISTAKES)) {
-    const broken = (await arrive({ ...options, mistake, fresh: fresh() })).at(-1).x_t;
-    assert.ok(broken.some((x, i) => Math.abs(x - healthy[i]) > 1e-3), mistake);
-  }
-  assert.deepEqual((await arrive({ ...options, fresh: fresh() })).at(-1).x_t, healthy);
-});
+/** One step of a sampler from 300 to 250, with fresh noise that is one everywhere. */
+async function stepped(sampler, options = {}) {
+  const step = SAMPLERS[sampler](model, schedule, { clip: true, eta: 1, fresh: () => new Float32Array(x_T.length).fill(1), ...options });
+  return (await step(x_T, 300, 250)).x_s;
+}
+
+for (const sampler of ["ancestral", "ddim"]) {
+  test(`${sampler}: with no noise a step ends at its mean, with beta for its root the noise is squared`, async () => {
+    const mistaken = (name) => MISTAKES[name]({ options: {} }).options;
+    const healthy = await stepped(sampler), mean = await stepped(sampler, { fresh: () => new Float32Array(x_T.length) });
+    near(await stepped(sampler, mistaken("no_noise")), mean, 1e-6, "no noise");
+    const sigma = healthy[0] - mean[0];
+    near(await stepped(sampler, mistaken("beta_for_root")), mean.map((m) => m + sigma ** 2), 1e-5, "beta for its root");
+    assert.ok(sigma > 0.1 && sigma < 0.9, `a sigma of ${sigma} is far from its square`);
+  });
+}
+
+for (const sampler of Object.keys(SAMPLERS)) {
+  test(`${sampler}: the other mistakes are the sampler with one thing exchanged`, async () => {
+    const options = { sampler, steps: 5, eta: 1 }, fresh = () => noiseFor(1, x_T.length, 3);
+    const end = async (more) => (await arrive({ ...options, fresh: fresh(), ...more })).at(-1).x_t;
+    assert.deepEqual(await end({ mistake: "no_clipping" }), await end({ clip: false }));
+    assert.deepEqual(await end({ mistake: "wrong_schedule" }), await end({ schedule: other }));
+    const told = [];
+    await end({ mistake: "time_off_by_one", model: (x_t, t) => (told.push(t), model(x_t, t)) });
+    assert.deepEqual(told, [...evenTimes(cases.T, 5).slice(1, -1), 1]);
+    for (const mistake of ["no_clipping", "wrong_schedule", "time_off_by_one"]) assert.notDeepEqual(await end({ mistake }), await end({}), mistake);
+  });
+}
 
 test("the first state is x_T, before the network was asked", async () => {
   let asked = 0;
@@ -102,8 +122,11 @@ test("bad options get a sentence that names them", () => {
     [{ eta: 2 }, /^eta must be a number from 0 to 1, got 2$/],
     [{ clip: 1 }, /^clip must be true or false, got 1$/],
     [{ mistake: "all" }, /^mistake must/],
+    [{ inputs: null }, /^inputs must be an object, got null$/],
+    [{ inputs: { t: [3] } }, /^inputs: t is the sampler's to say$/],
+    [{ inputs: { labels: [3] }, count: 2 }, /^inputs: labels must have one number for each of 2 pictures$/],
     [{ x_T: [1, 2] }, /^x_T must be a Float32Array$/],
-    [{ x_T: new Float32Array(10), count: 1 }, /^x_T must have 784 numbers for each of 1 pictures, got 10$/],
+    [{ x_T: new Float32Array(10) }, /^x_T must have 784 numbers for each of 1 pictures, got 10$/],
     [{ x_T: new Float32Array(784).fill(NaN) }, /^x_T must hold finite numbers only$/],
     [{ step: 3 }, /^draw has no option step: it takes count, x_T, seed/],
   ]) assert.throws(() => checked(options, about), (error) => error instanceof Error && says.test(error.message), JSON.stringify(options));

@@ -4,11 +4,9 @@ import functools
 import http.server
 import json
 import os
-import shutil
+import re
 import subprocess
-import sys
 import threading
-from pathlib import Path
 
 import pytest
 import torch
@@ -21,15 +19,16 @@ from ddpm_lib.fast_sampling import ddim_sample, ddim_step, dpm_solver_sample
 from ddpm_lib.sampling import even_times, reverse_step
 from ddpm_lib.schedule import NoiseSchedule, cosine_betas, linear_betas
 from ddpm_lib.unet import UNet
-from docs import live
+from docs import live, runtime
 
 SAMPLE = {"ddim": ddim_sample, "dpm_solver": dpm_solver_sample}
 DONE = "document.querySelector('[data-draw=status]').textContent.startsWith('Done')"
 
 
-def tool(name):
-    """node or npm, from the machine or from this environment."""
-    return shutil.which(name) or shutil.which(name, path=str(Path(sys.executable).parent))
+# which canvases of the healthy drawing show something
+PAINTED = """() => [...document.querySelectorAll('[data-draw=healthy] canvas')].map(canvas => {
+    const empty = Object.assign(document.createElement('canvas'), { width: canvas.width, height: canvas.height });
+    return canvas.toDataURL() !== empty.toDataURL() })"""
 
 
 def seeded(seed):
@@ -37,7 +36,9 @@ def seeded(seed):
 
 
 def test_samplers_agree_with_the_library_in_node(tmp_path, schedule):
-    if tool("node") is None:
+    node = runtime.tool("node")
+    if node is None:
+        assert "DDPM_REQUIRE_BROWSER" not in os.environ, "there is no node"
         pytest.skip("there is no node")
     slope, x_T = 0.9, torch.randn(1, 1, 4, 4, generator=seeded(0))
 
@@ -68,18 +69,18 @@ def test_samplers_agree_with_the_library_in_node(tmp_path, schedule):
         + [stepped("ddim", eta, t, s) for eta in (0.3, 1.0) for t, s in ((1000, 950), (300, 250))],
     }
     (tmp_path / "cases.json").write_text(json.dumps(cases))
-    command = [tool("node"), "--test", str(ROOT / "tests" / "browser" / "samplers.test.mjs")]
+    command = [node, "--test", str(ROOT / "tests" / "browser" / "samplers.test.mjs")]
     env = os.environ | {"DDPM_CASES": str(tmp_path / "cases.json")}
     done = subprocess.run(command, env=env, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr
 
 
-def build(folder, checkpoint):
+def build(folder, checkpoint, *options):
     """`make live` without serving; skips where the runtime can't be had, unless a browser is required."""
-    if live.npm_package() is None:
+    if runtime.npm_package() is None:
         assert "DDPM_REQUIRE_BROWSER" not in os.environ, "npm brought no onnxruntime-web"
         pytest.skip("npm brought no onnxruntime-web")
-    live.main([str(checkpoint), "--build", "--site", str(folder)])
+    live.main([str(checkpoint), "--build", "--site", str(folder), *options])
     return folder
 
 
@@ -173,6 +174,7 @@ def test_page_draws_scrubs_breaks_and_stops(width, context, address):
         page.wait_for_function(DONE, timeout=120_000)
         slider = page.get_by_label("Time, from noise to picture")
         assert slider.get_attribute("aria-valuetext") == "t = 0" and slider.get_attribute("max") == "20"
+        assert page.evaluate(PAINTED) == [True] * 3, "at the end the last noise and the last x_0 are still there"
         last = page.evaluate("document.querySelector('canvas').toDataURL()")
         slider.press("Home")
         assert slider.get_attribute("aria-valuetext") == "t = 1000"
@@ -200,7 +202,8 @@ def test_page_draws_scrubs_breaks_and_stops(width, context, address):
         page.wait_for_function("document.querySelector('[data-draw=time]').max >= 3", timeout=60_000)
         page.get_by_role("button", name="Stop").click()
         page.wait_for_function("document.querySelector('[data-draw=status]').textContent.startsWith('Stopped')")
-        assert 3 <= int(slider.get_attribute("max")) < 100
+        assert 3 <= int(slider.get_attribute("max")) < 100 and page.evaluate(PAINTED) == [True] * 3
+        assert page.evaluate("document.activeElement.textContent") == "Draw", "the focus is not lost with the button"
         assert page.evaluate("document.documentElement.scrollWidth") <= width
         assert not visit.faults, visit.faults
 
@@ -216,6 +219,28 @@ def test_reader_without_the_network_gets_a_stored_drawing(missing, context, addr
         stored.scroll_into_view_if_needed()
         frame = stored.element_handle().content_frame()
         frame.wait_for_function("document.querySelector('output').textContent === 't = 1000'")
+        page.unroute(missing)
+        page.get_by_role("button", name="Load the network and draw").click()  # the button tries again
+        page.wait_for_function(DONE, timeout=120_000)
+        assert not stored.is_visible()
+
+
+def test_server_that_does_not_know_scripts_gets_the_stored_drawing_too(context, address):
+    with Visit(context, address, "index") as visit:
+        page = visit.page
+        page.route("**/draw.js", lambda route: route.fulfill(body="", content_type="application/octet-stream"))
+        page.reload()
+        page.get_by_text("cannot run in this browser, or from this server").wait_for()
+        assert page.locator("[data-draw=stored] iframe").is_visible() and not page.locator("[data-draw=go]").is_visible()
+
+
+def test_reader_without_scripts_sees_stills_and_no_dead_button(browser, address):
+    context = browser.new_context(java_script_enabled=False)
+    page = context.new_page()
+    page.goto(f"{address}/index.html")
+    assert page.locator("noscript .stills img").first.is_visible() and page.locator("noscript .stills img").count() >= 3
+    assert not page.locator("[data-draw=go]").is_visible() and not page.locator("iframe").first.is_visible()
+    context.close()
 
 
 def test_learner_s_own_model_draws_in_its_size_and_colours(tmp_path, context):
@@ -252,16 +277,41 @@ def test_network_is_small_and_its_weights_are_stored_in_half(site):
 
 def test_wrong_or_foreign_file_is_refused_in_a_sentence(tmp_path):
     (tmp_path / "foreign.safetensors").write_bytes(b"no such thing")
-    for path, says in ((tmp_path / "none.safetensors", "there is no file"), (tmp_path / "foreign.safetensors", "no whole safetensors file")):
+    model, schedule = UNet(image_channels=2, base_channels=8, channel_multipliers=(1, 2)), NoiseSchedule(linear_betas(50))
+    save_checkpoint(tmp_path / "two.safetensors", model, schedule)
+    save_checkpoint(tmp_path / "odd.safetensors", UNet(base_channels=8, channel_multipliers=(1, 2)), schedule, {"image size": "27"})
+    for name, says in (
+        ("none", "there is no file"),
+        ("foreign", "no whole safetensors file"),
+        ("two", "draws pictures of 2 channels"),
+        ("odd", "height and width divisible by 2"),
+    ):
         with pytest.raises(SystemExit, match=f"make live: .*{says}"):
-            live.main([str(path), "--build", "--site", str(tmp_path / "site")])
+            live.main([str(tmp_path / f"{name}.safetensors"), "--build", "--site", str(tmp_path / "site")])
     assert not (tmp_path / "site").exists()
+    with pytest.raises(SystemExit, match="holds something else"):  # a folder that is not ours to empty
+        live.main(["--build", "--site", str(tmp_path)])
+    assert (tmp_path / "two.safetensors").exists()
 
 
-def test_without_npm_the_page_says_what_is_missing(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(shutil, "which", lambda *_, **__: None)
-    assert live.npm_package(tmp_path) is None
-    assert "there is no npm" in capsys.readouterr().err
+def test_without_npm_or_network_the_page_says_what_is_missing(tmp_path, monkeypatch, capsys):
+    refusing = tmp_path / "npm"
+    refusing.write_text("#!/bin/sh\necho 'npm error network down' >&2\nexit 1\n")
+    refusing.chmod(0o755)
+    for npm, says in ((None, "there is no npm"), (str(refusing), f"could not fetch {runtime.RUNTIME}: npm error network down")):
+        monkeypatch.setattr(runtime, "tool", lambda name, npm=npm: npm)
+        assert runtime.npm_package(tmp_path / "cache") is None
+        assert says in capsys.readouterr().err
+    assert not list((tmp_path / "cache").iterdir())
+
+
+def test_book_without_the_runtime_still_has_its_page(tmp_path, monkeypatch):
+    from docs import build
+
+    monkeypatch.setattr(build, "page_part", lambda *_: None)
+    build.stage(tmp_path / "book")
+    page = (tmp_path / "book" / "draw.md").read_text()
+    assert "was built without the network that draws here" in page and not re.search("DRAWING|data-draw", page)
 
 
 def test_the_other_schedule_is_another_one():

@@ -1,16 +1,23 @@
-// The network's own thread: it loads ONNX Runtime and the model, then draws, one drawing at a time. draw.mjs talks to it, through client.mjs.
+// The network's own thread: it loads ONNX Runtime and the model, then draws, one drawing at a time. draw.js talks to it, through client.js.
 
-import { noiseFor } from "./random.mjs";
-import { drawing } from "./samplers.mjs";
+import { sizeOf } from "./client.js";
+import { noiseFor } from "./random.js";
+import { drawing } from "./samplers.js";
 
 let ort, session, about;
 let waiting = Promise.resolve(); // the drawings, one after the other
 const stopped = new Set();
 
+/** The answer of the server, which may be in the cache but not older than the server's own. */
+async function asked(address) {
+  const response = await fetch(address, { cache: "no-cache" });
+  if (!response.ok) throw new Error(`${address} could not be loaded (${response.status})`);
+  return response;
+}
+
 /** A file of known size, with a word after every piece of it. */
 async function fetched(address, size, arrived) {
-  const response = await fetch(address);
-  if (!response.ok) throw new Error(`${address} could not be loaded (${response.status})`);
+  const response = await asked(address);
   const bytes = new Uint8Array(size), reader = response.body.getReader();
   let place = 0;
   for (let piece = await reader.read(); !piece.done; piece = await reader.read()) {
@@ -23,9 +30,12 @@ async function fetched(address, size, arrived) {
   return bytes;
 }
 
+/** What an error says: the runtime also throws numbers. */
+const words = (error) => String(error?.message ?? error);
+
 async function load(folder) {
   if (typeof WebAssembly !== "object") throw new Error("this browser has no WebAssembly");
-  about = await (await fetch(new URL("about.json", folder))).json();
+  about = await (await asked(new URL("about.json", folder))).json();
   const { files } = about, total = files.runtime.bytes + files.model.bytes;
   let loaded = 0;
   const arrived = (bytes) => postMessage({ kind: "bytes", loaded: (loaded += bytes), total });
@@ -39,7 +49,7 @@ async function load(folder) {
   ort.env.wasm.wasmBinary = runtime.buffer;
   ort.env.wasm.numThreads = 1;
   session = await ort.InferenceSession.create(model, { executionProviders: ["wasm"] });
-  await ask(new Float32Array(about.shape.reduce((a, b) => a * b)), about.T, {}); // the first answer takes longer
+  await ask(new Float32Array(sizeOf(about.shape)), about.T, {}); // the first answer takes longer
   postMessage({ kind: "ready", about, milliseconds: performance.now() - start });
 }
 
@@ -52,7 +62,7 @@ function column(name, values) {
 
 /** The network's noise in the pictures x_t at time t; `inputs` are what else it takes, by name. */
 async function ask(x_t, t, inputs) {
-  const count = x_t.length / about.shape.reduce((a, b) => a * b);
+  const count = x_t.length / sizeOf(about.shape);
   const feeds = { x_t: new ort.Tensor("float32", x_t, [count, ...about.shape]), t: column("t", Array(count).fill(t)) };
   for (const [name, values] of Object.entries(inputs)) feeds[name] = column(name, values);
   const answer = (await session.run(feeds))[session.outputNames[0]];
@@ -72,7 +82,7 @@ function breathe() {
 
 async function draw({ id, count, seed, x_T, inputs, ...options }) {
   try {
-    const fresh = noiseFor(count, about.shape.reduce((a, b) => a * b), seed);
+    const fresh = noiseFor(count, sizeOf(about.shape), seed);
     const first = fresh(); // drawn even where x_T is given, so that the noise of the steps is the same
     const [schedule, other] = [about.alphaBars, about.otherAlphaBars].map((alphaBars) => ({ T: about.T, alphaBars }));
     const model = (x_t, t) => ask(x_t, t, inputs);
@@ -83,12 +93,12 @@ async function draw({ id, count, seed, x_T, inputs, ...options }) {
     }
     postMessage({ kind: "done", id, stopped: stopped.delete(id) });
   } catch (error) {
-    postMessage({ kind: "failed", id, message: error.message });
+    postMessage({ kind: "failed", id, message: words(error) });
   }
 }
 
 onmessage = ({ data: { kind, ...rest } }) => {
-  if (kind === "load") load(rest.folder).catch((error) => postMessage({ kind: "failed", message: error.message }));
+  if (kind === "load") load(rest.folder).catch((error) => postMessage({ kind: "failed", message: words(error) }));
   if (kind === "draw") waiting = waiting.then(() => draw(rest));
   if (kind === "stop") stopped.add(rest.id);
 };
