@@ -54,8 +54,9 @@ for (const fold of document.querySelectorAll("details.deeper")) {
   if (words.some((word) => text.includes(word))) fold.open = true;
 }
 
-// The printer opens them all, and closes again what it opened.
+// The printer opens them all, and closes again what it opened. Pictures that were to come later come now.
 function printed(begins) {
+  if (begins) for (const picture of document.querySelectorAll("img[loading=lazy]")) picture.loading = "eager";
   for (const fold of document.querySelectorAll(begins ? "details.deeper:not([open])" : "details[data-printed]")) {
     fold.toggleAttribute("data-printed", begins);
     fold.open = begins;

@@ -211,6 +211,8 @@ def test_stills_are_printed_though_nobody_scrolled_to_them(visit):
     visit.page.locator(".scrubber").evaluate(
         "box => box.insertAdjacentHTML('beforebegin', '<div style=\"height: 9000px\"></div>')"
     )
+    visit.page.emulate_media(media="print")
+    visit.page.wait_for_function("[...document.querySelectorAll('.stills img')].every(i => i.complete && i.naturalWidth)")
     pdf = visit.page.pdf()
     assert len(re.findall(rb"/Subtype\s*/Image", pdf)) >= 8
 
