@@ -18,12 +18,10 @@ from sphinx.cmd.build import build_main
 from course.lessons import ROOT, code_cells, description, export_target, modules, notebooks, own_module
 from course.road import HIDDEN, measure, tagged
 from course.tables import colab_address, repository_address, ways
-from ddpm_lib.data import data_folder
 from docs.files import Files
-from docs.live import open_network, page_part
+from docs.live import SHIPPED, open_network, page_part
 
 REPOSITORY = repository_address()
-SHIPPED = data_folder() / "fashion-mnist.safetensors"
 CARD = "### Deeper: Notation card"
 
 

@@ -41,6 +41,7 @@ from ddpm_lib.viz import frame_pixels, scrub
 from docs.files import Files
 from docs.runtime import LIBRARY, WASM, npm_package, unpack
 
+SHIPPED = data_folder() / "fashion-mnist.safetensors"  # whose file does not say that its pictures are 28 x 28
 STEPS = {
     "ancestral": (reverse_step, "06_reverse_sampling"),
     "ddim": (ddim_step, "08_fast_sampling"),
@@ -197,14 +198,15 @@ def serve(site, browser):
 
 def main(arguments=None):
     parser = argparse.ArgumentParser(prog="make live", description="A page in which a checkpoint of this library draws.")
-    parser.add_argument("checkpoint", nargs="?", type=Path, default=data_folder() / "fashion-mnist.safetensors")
+    parser.add_argument("checkpoint", nargs="?", type=Path, default=SHIPPED)
     parser.add_argument("--image-size", type=int, help="side of the square pictures, where the file does not say it")
     parser.add_argument("--site", type=Path, default=ROOT / "build" / "live", help="folder for the page (default: build/live)")
     parser.add_argument("--build", action="store_true", help="build the page, and serve nothing")
     parser.add_argument("--no-browser", action="store_true", help="only print the address")
     options = parser.parse_args(arguments)
     try:
-        written = write_page(open_network(options.checkpoint, options.image_size), options.site)
+        size = options.image_size or (28 if options.checkpoint == SHIPPED else None)
+        written = write_page(open_network(options.checkpoint, size), options.site)
     except (OSError, ValueError) as error:
         raise SystemExit(f"make live: {error}") from error
     if not written:
