@@ -7,17 +7,15 @@ browser has painted x_T, "scrubbing" from the slider's event until all pictures 
 """
 
 import argparse
-import functools
 import gzip
-import http.server
 import json
 import tempfile
-import threading
 from pathlib import Path
 
 from playwright.sync_api import sync_playwright
 
 from benchmarks.speed.measure import load_average, made_on, versions
+from benchmarks.speed.pages import Plain, serve
 from course.browser import launch
 from course.lessons import RESULTS
 from ddpm_lib.data import data_folder
@@ -49,11 +47,6 @@ SCRUBBING = """() => {
     }
     return times.sort((a, b) => a - b)[30] }"""
 IDLE = "document.querySelector('form').hidden === false && document.querySelector('[data-draw=stop]').disabled"
-
-
-class Quiet(http.server.SimpleHTTPRequestHandler):
-    def log_message(self, *_):
-        pass
 
 
 def median(values):
@@ -92,16 +85,13 @@ def main():
         site = Path(folder) / "site"
         if not write_page(open_network(data_folder() / "fashion-mnist.safetensors", 28), site):
             raise SystemExit("npm brought no onnxruntime-web")
-        handler = functools.partial(Quiet, directory=site)
-        with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-            threading.Thread(target=server.serve_forever, daemon=True).start()
+        with serve(Plain, site) as address:
             browser = launch(playwright)
             page = browser.new_page()
-            page.goto(f"http://127.0.0.1:{server.server_port}")
+            page.goto(address)
             times = measure(page, options.rounds)
             version = browser.version
             browser.close()
-            server.shutdown()
         about = {"command": "python -m benchmarks.speed.draw", "machine": made_on(), "load_average": load_average()}
         about |= {"versions": versions() | {"chromium": version, "runtime": RUNTIME}}
         about |= {"rounds": options.rounds, "weights": weights(site), "milliseconds": times}
