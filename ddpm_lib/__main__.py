@@ -1,6 +1,10 @@
 """`python -m ddpm_lib`: the command line of notebooks/98_command_line.ipynb."""
 
-from ddpm_lib.cli import main
-
 if __name__ == "__main__":  # not where a worker process imports this file again
-    main()
+    import time
+
+    start = time.perf_counter()  # torch, below, takes seconds to import
+
+    from ddpm_lib.cli import main
+
+    main(start=start)

@@ -173,11 +173,11 @@ def options_parser():
     return parser
 
 
-def parse_arguments(arguments=None):
-    """The command line, read: options that do not go together are refused, and the clock starts."""
+def parse_arguments(arguments=None, start=None):
+    """The command line, read: options that do not go together are refused. The minutes count from `start`, or from now on."""
     parser = options_parser()
     options = parser.parse_args(arguments)
-    options.start = time.perf_counter()  # from here on the minutes count
+    options.start = time.perf_counter() if start is None else start
     options.device = options.device or best_device()
     if options.command is train_command:
         if options.data in DATASETS and (options.image_size or options.channels or options.workers):
@@ -235,7 +235,13 @@ def open_pictures(options):
     return keep_near(images, options.device)
 
 
-LOOKS = 0.05  # the share of a run's time that is set aside for drawing
+LOOKS = 0.05  # the share of a run's time that is set aside for drawing on the way
+LOOK = 16 * 50  # calls of the network that one look takes
+
+
+def look_in_steps(batch_size):
+    """How many training steps take as long as a look."""
+    return LOOK / (3 * batch_size)
 
 
 def seconds_per_step(model, schedule, images, settings, steps=10):
@@ -258,7 +264,7 @@ def seconds_per_step(model, schedule, images, settings, steps=10):
 def affordable_steps(seconds_a_step, options):
     """How many steps the minutes that are left pay for. All processes must call it."""
     time_left = mean_over_processes(options.minutes * 60 - (time.perf_counter() - options.start))
-    return max(1, int(time_left * (1 - LOOKS) / seconds_a_step))
+    return max(1, int(time_left * (1 - LOOKS) / seconds_a_step - look_in_steps(options.batch_size)))
 
 
 def start_training(images, options):
@@ -314,9 +320,9 @@ def open_run(options, images, path):
     return state
 
 
-def steps_between_looks(steps, batch_size, calls=16 * 50):
-    """A fifth of the run, or more where `calls` of the network would take more than `LOOKS` of the time in between."""
-    return max(math.ceil(steps / 5), math.ceil(calls / LOOKS / (3 * batch_size)))
+def steps_between_looks(steps, batch_size):
+    """A fifth of the run, or more where a look would take more than `LOOKS` of the time in between."""
+    return max(math.ceil(steps / 5), math.ceil(look_in_steps(batch_size) / LOOKS))
 
 
 def save_grid(images, path):
@@ -483,7 +489,7 @@ def evaluate_command(options):
         print_figures(about, evaluate(to_minus_one_one(pixels)))
 
 
-def main(arguments=None):
-    """Run one of the commands, with these arguments or those of the shell."""
-    options = parse_arguments(arguments)
+def main(arguments=None, start=None):
+    """Run one of the commands, with these arguments or those of the shell; the minutes of `train` count from `start`, a `time.perf_counter()`."""
+    options = parse_arguments(arguments, start)
     options.command(options)

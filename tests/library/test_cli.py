@@ -224,10 +224,10 @@ def test_pictures_that_are_not_there_are_refused_by_the_option(tmp_path):
 
 
 def test_minutes_become_steps(garments, monkeypatch):
-    """A budget in minutes is a number of steps, so that the learning rate does not follow the clock."""
+    """A budget in minutes is a number of steps, so that the learning rate does not follow the clock; the last look is in it."""
     monkeypatch.setattr(cli, "seconds_per_step", lambda *_: 0.5)
     state = cli.start_training(garments, cli.parse_arguments(["train", "--minutes", "2", "--device", "cpu"]))
-    assert state.settings["steps"] == pytest.approx(240 * 0.95, abs=2)
+    assert state.settings["steps"] == pytest.approx(240 * 0.95 - 16 * 50 / (3 * 32), abs=2)
 
 
 @pytest.mark.parametrize("pace", [0.25, 0.5, 1.0])
@@ -235,7 +235,7 @@ def test_the_plan_is_made_again_once_from_the_pace_of_the_run(monkeypatch, pace)
     """A first guess of half a second a step: whatever the pace turns out to be, the plan is made once more, and the run ends in time."""
     clock = SimpleNamespace(now=0.0)
     monkeypatch.setattr(cli, "time", SimpleNamespace(perf_counter=lambda: clock.now))
-    options = SimpleNamespace(minutes=10, start=0.0)
+    options = SimpleNamespace(minutes=10, start=0.0, batch_size=32)
     state, again, plans = (
         SimpleNamespace(step=0, settings={"steps": int(600 * 0.95 / 0.5)}),
         cli.plan_again(options),
@@ -245,7 +245,7 @@ def test_the_plan_is_made_again_once_from_the_pace_of_the_run(monkeypatch, pace)
         state.step, clock.now = state.step + 1, clock.now + pace
         if again(state):
             plans.append(state.settings["steps"])
-    assert len(plans) == 1 and 600 * 0.93 < clock.now <= 600
+    assert len(plans) == 1 and 600 * 0.93 < clock.now + pace * 16 * 50 / (3 * 32) <= 600
 
 
 def test_a_run_that_counts_minutes_is_stopped_and_goes_on_with_its_plan(tmp_path, garments, monkeypatch):
