@@ -23,7 +23,8 @@ class Peer:
     """One library's own way.
 
     `step()` is one training step, `draw()` one step of its sampler on a batch (one network evaluation), `look()` one forward pass of one
-    image. `sample(count, steps, eta)` draws that many pictures in [-1, 1] by its own sampler, without fresh noise (eta 0) or with all of it (1).
+    image. `sample(count, steps, eta)` draws that many pictures in [-1, 1] by its own sampler, without fresh noise (eta 0) or with all of it (1),
+    with the weights of `drawn_with`: the average, where it keeps one.
     """
 
     network: str
@@ -32,6 +33,7 @@ class Peer:
     draw: Callable
     look: Callable
     sample: Callable = None
+    drawn_with: torch.nn.Module = None
 
 
 def precise(precision, device="cpu"):
@@ -154,6 +156,7 @@ def diffusers(images, count, precision, network="(32, 64, 64), two blocks a leve
         ),
         lambda: model(images[:1], 500),
         sample,
+        model,
     )
 
 
@@ -188,6 +191,7 @@ def lucidrains(images, count, precision):
         ),
         lambda: network(images[:1], torch.tensor([500])),
         sample,
+        average,
     )
 
 
@@ -237,6 +241,7 @@ def smalldiffusion(images, count, precision, averaged=False):
         drawing(sampler, torch.randn(count, channels, side, side), precision, advance),
         lambda: model(images[:1], schedule[400]),
         sample,
+        average,
     )
 
 

@@ -3,22 +3,23 @@
     python -m benchmarks.speed.quality_per_minute                        # whatever is missing: about six hours, on a machine that does nothing else
     python -m benchmarks.speed.quality_per_minute --only ddpm_lib --minutes 1 3
     python -m benchmarks.speed.quality_per_minute --list                 # what there is to do
-    python -m benchmarks.speed.quality_per_minute --only                 # measure nothing, draw the figure again
 
 The library: `python -m ddpm_lib train --minutes M --seed S`, the whole command by the clock. A peer: the network, loss, optimiser and
-average of peers.py, from the making of the network until the minutes are over, in the same precision, on the same pictures. Each then draws
-1000 pictures in 50 evaluations by its own sampler, without fresh noise (DDIM, eta = 0) and with (eta = 1), and both rulers measure them.
-Every row goes into results/quality_per_minute.json as soon as it is there; what is there is not made again.
+average of peers.py, from its first step until the minutes are over, in the same precision, on the same pictures. First all of
+them train, one at a time, with every core; then, a core each, they draw 1000 pictures in 50 evaluations by their own samplers, without fresh
+noise (DDIM, eta = 0) and with (eta = 1), and both rulers measure them. Rows and figures go into results/quality_per_minute.json as soon as
+they are there, the weights into runs/; what is there is not made again. Notebook 07 shows them.
 """
 
 import argparse
 import json
+import multiprocessing
 import subprocess
 import sys
 import time
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
 
-import matplotlib
 import torch
 
 from benchmarks.quality import distances, draw
@@ -44,115 +45,103 @@ def plan():
     return rows + [(OURS, 30, 0), (OURS, 120, 0)]
 
 
-def our_row(minutes, seed, n):
-    """Run the command, then draw with what it wrote."""
-    out = RUNS / f"{minutes}-minutes-seed-{seed}"
+def folder(name, minutes, seed):
+    """Where a run keeps what it trained."""
+    return RUNS / f"{name}-{minutes:g}-minutes-seed-{seed}"
+
+
+def train_ours(minutes, seed, out):
+    """Run the command."""
     words = ["train", "--minutes", str(minutes), "--seed", str(seed), "--out", str(out)]
     start = time.perf_counter()
     subprocess.run([sys.executable, "-m", "ddpm_lib", *words], cwd=ROOT, check=True)
     seconds, state = time.perf_counter() - start, resume(out / "training.safetensors")
-    model, schedule = load_checkpoint(out / "model.safetensors")
-    precision = state.settings["precision"]
-    row = {"seconds": round(seconds, 1), "steps": state.step, "settings": state.settings}
-    row |= {"network": "UNet, base 32 (1, 2, 3)", "parameters": sum(p.numel() for p in model.parameters())}
-    for eta in (0.0, 1.0):
-        pictures = draw(model, schedule, n, seed, "ddim", 50, eta=eta, spacing="time", precision=precision)
-        row[f"eta {eta:g}"] = distances(pictures)
-    return row
+    row = {"seconds": round(seconds, 1), "steps": state.step, "network": "UNet, base 32 (1, 2, 3)"}
+    return row | {"parameters": sum(p.numel() for p in state.model.parameters()), "settings": state.settings}
 
 
-def peer_row(name, minutes, seed, n):
-    """Train a peer for those minutes in this process, then draw with it."""
+def build_peer(name, images, seed, precision):
+    torch.manual_seed(seed)
+    extra = {"averaged": True} if name == "smalldiffusion" else {}
+    return PEERS[name](images, BATCHES[name], precision, **extra)
+
+
+def train_peer(name, minutes, seed, out):
+    """Train a peer for those minutes in this process, and keep the weights that it draws with."""
     images, _ = load_images()
+    peer = build_peer(name, images, seed, best_precision("cpu"))
     torch.manual_seed(seed)
-    start = time.perf_counter()
-    build = {"averaged": True} if name == "smalldiffusion" else {}
-    peer = PEERS[name](images, BATCHES[name], best_precision("cpu"), **build)
-    torch.manual_seed(seed)
-    steps = 0
+    start, steps = time.perf_counter(), 0
     while time.perf_counter() - start < 60 * minutes:
         peer.step()
         steps += 1
-    row = {
-        "seconds": round(time.perf_counter() - start, 1),
-        "steps": steps,
-        "network": peer.network,
-        "parameters": peer.parameters,
-    }
-    row["settings"] = {"batch_size": BATCHES[name], "precision": best_precision("cpu")}
-    for eta in (0.0, 1.0):
-        torch.manual_seed(seed)
-        pictures = torch.cat([peer.sample(count, 50, eta) for count in [100] * (n // 100) + [n % 100] if count])
-        row[f"eta {eta:g}"] = distances(pictures)
-    return row
+    seconds = time.perf_counter() - start
+    out.mkdir(parents=True, exist_ok=True)
+    torch.save(peer.drawn_with.state_dict(), out / "weights.pt")
+    row = {"seconds": round(seconds, 1), "steps": steps, "network": peer.network, "parameters": peer.parameters}
+    return row | {"settings": {"batch_size": BATCHES[name], "precision": best_precision("cpu")}}
 
 
-def draw_figure(results, path):
-    """Distance over minutes: ours for every seed and their mean, each peer's one run, floor and noise."""
-    matplotlib.use("Agg")
-    import matplotlib.pyplot as plt
+def pictures_of(row, out, eta, n):
+    """`n` pictures drawn with what a row trained into the folder `out`, in 50 evaluations, on one thread."""
+    torch.set_num_threads(1)
+    seed, precision = row["seed"], row["settings"]["precision"]
+    if row["name"] == OURS:
+        model, schedule = load_checkpoint(out / "model.safetensors")
+        return draw(model, schedule, n, seed, "ddim", 50, eta, "time", precision=precision, batch=32)
+    peer = build_peer(row["name"], load_images(limit=1)[0], seed, precision)
+    peer.drawn_with.load_state_dict(torch.load(out / "weights.pt"))
+    torch.manual_seed(seed)
+    return torch.cat([peer.sample(min(40, n - k), 50, eta) for k in range(0, n, 40)])
 
-    rows = results["rows"]
-    figure, axes = plt.subplots(1, 2, figsize=(9, 3.8), sharey=True, layout="constrained")
-    for axis, eta in zip(axes, ("eta 0", "eta 1"), strict=True):
-        ours = [r for r in rows if r["name"] == OURS]
-        minutes = sorted({r["minutes"] for r in ours})
-        means = [[r[eta]["frechet"] for r in ours if r["minutes"] == m] for m in minutes]
-        axis.loglog([r["minutes"] for r in ours], [r[eta]["frechet"] for r in ours], "C0o", markersize=4, alpha=0.6)
-        axis.loglog(minutes, [sum(m) / len(m) for m in means], "C0-", label="this library, mean of its seeds")
-        for k, name in enumerate(BATCHES):
-            found = [r for r in rows if r["name"] == name]
-            axis.loglog(
-                [r["minutes"] for r in found],
-                [r[eta]["frechet"] for r in found],
-                f"C{k + 1}{'s^D'[k]}",
-                label=f"{name}, one seed",
-            )
-        axis.axhline(rows[0][eta]["floor"], color="0.5", linestyle=":", label="real pictures (floor)")
-        axis.axhline(results["ceiling"], color="0.5", linestyle="--", label="pure noise")
-        axis.set_xticks(minutes, [f"{m:g}" for m in minutes])
-        axis.set_xticks([], minor=True)
-        axis.set(xlabel="minutes of training", title=f"DDIM, 50 evaluations, η = {eta[4:]}")
-    axes[0].set_ylabel(f"Fréchet distance, n = {rows[0][eta]['n']}")
-    axes[0].legend(fontsize=8)
-    figure.savefig(path, dpi=110)
-    plt.close(figure)
+
+def draw_with_every_core(rows, etas, n):
+    """The pictures of every row and eta that has no distance yet: yields (row, "eta 0" or "eta 1", pictures) as they are ready."""
+    with ProcessPoolExecutor(mp_context=multiprocessing.get_context("spawn")) as pool:
+        tasks = {}
+        longest_first = sorted(rows, key=lambda row: -row["minutes"])
+        for row, eta in [(row, eta) for eta in etas for row in longest_first if f"eta {eta}" not in row]:
+            out = folder(row["name"], row["minutes"], row["seed"])
+            tasks[pool.submit(pictures_of, row, out, eta, n)] = row, f"eta {eta}"
+        for task in as_completed(tasks):
+            yield *tasks[task], task.result()
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", nargs="*", choices=[OURS, *BATCHES], default=[OURS, *BATCHES], metavar="NAME")
     parser.add_argument("--minutes", type=float, nargs="*", help="only runs of so many minutes")
+    parser.add_argument(
+        "--eta", type=int, nargs="*", choices=(0, 1), default=(0, 1), help="draw only with so much noise"
+    )
     parser.add_argument("--n", type=int, default=1000, help="pictures drawn with each")
     parser.add_argument("--list", action="store_true", help="only say what there is to do")
     parser.add_argument("--out", type=Path, default=FILE)
     options = parser.parse_args()
     results = json.loads(options.out.read_text()) if options.out.exists() else {"rows": []}
     done = {(row["name"], row["minutes"], row["seed"]) for row in results["rows"]}
-    todo = [row for row in plan() if row not in done and row[0] in options.only]
-    todo = [row for row in todo if not options.minutes or row[1] in options.minutes]
-    print(
-        f"{len(done)} rows are there, to do: {', '.join(f'{name} {minutes} min, seed {seed}' for name, minutes, seed in todo)}"
-    )
+    wanted = [row for row in plan() if row[0] in options.only and (not options.minutes or row[1] in options.minutes)]
+    todo = [row for row in wanted if row not in done]
+    names = ", ".join(f"{name} {minutes} min, seed {seed}" for name, minutes, seed in todo)
+    print(f"{len(done)} rows are there, to do: {names}")
     if options.list:
         return
     for name, minutes, seed in todo:
-        row = our_row(minutes, seed, options.n) if name == OURS else peer_row(name, minutes, seed, options.n)
-        row = (
-            {"name": name, "minutes": minutes, "seed": seed}
-            | row
-            | {"load_average": load_average(), "machine": made_on()}
-        )
-        ceiling = distances(torch.randn(options.n, 1, 28, 28, generator=torch.Generator().manual_seed(0)))["frechet"]
-        results |= {"command": command(), "versions": versions(), "evaluations": 50, "ceiling": ceiling}
-        results["rows"].append(row)
+        out = folder(name, minutes, seed)
+        row = train_ours(minutes, seed, out) if name == OURS else train_peer(name, minutes, seed, out)
+        about = {"command": command(), "load_average": load_average(), "machine": made_on()}
+        results["rows"].append({"name": name, "minutes": minutes, "seed": seed} | row | about)
+        results |= {"versions": versions(), "evaluations": 50}
         write_json(options.out, results)
-        print(
-            f"{name}, {minutes} min, seed {seed}: {row['seconds']} s, {row['eta 0']['frechet']} and {row['eta 1']['frechet']}",
-            flush=True,
-        )
-    if results["rows"]:
-        draw_figure(results, options.out.with_suffix(".png"))
+        print(f"{name}, {minutes} min, seed {seed}: {row['steps']} steps in {row['seconds']} s", flush=True)
+    if "ceiling" not in results:
+        noise = torch.randn(options.n, 1, 28, 28, generator=torch.Generator().manual_seed(0))
+        results["ceiling"] = distances(noise)["frechet"]
+    kept = [row for row in results["rows"] if (row["name"], row["minutes"], row["seed"]) in wanted]
+    for row, eta, pictures in draw_with_every_core(kept, options.eta, options.n):
+        row[eta] = distances(pictures)
+        write_json(options.out, results)
+        print(f"{row['name']}, {row['minutes']} min, seed {row['seed']}, {eta}: {row[eta]}", flush=True)
 
 
 if __name__ == "__main__":

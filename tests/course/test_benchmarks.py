@@ -339,5 +339,4 @@ def test_quality_per_minute_runs_the_command_and_goes_on_where_it_stopped(tmp_pa
     (row,) = json.loads(out.read_text())["rows"]
     assert row["steps"] > 0 and row["seconds"] > 1 and row["settings"]["optimizer"] == "muon"
     assert all(row[eta]["frechet"] > 0 < row[eta]["second_frechet"] for eta in ("eta 0", "eta 1"))
-    assert out.with_suffix(".png").exists()
     assert run("speed.quality_per_minute", "--n", 10, "--out", out).endswith("to do: \n")
