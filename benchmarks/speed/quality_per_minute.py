@@ -8,7 +8,7 @@ The library: `python -m ddpm_lib train --minutes M --seed S`, the whole command 
 average of peers.py, from its first step until the minutes are over, in the same precision, on the same pictures. First all of
 them train, one at a time, with every core; then, a core each, they draw 1000 pictures in 50 evaluations by their own samplers, without fresh
 noise (DDIM, eta = 0) and with (eta = 1), and both rulers measure them. Rows and figures go into results/quality_per_minute.json as soon as
-they are there, the weights into runs/; what is there is not made again. Notebook 07 shows them.
+they are there, the weights into runs/; what is there is not made again, and rows of two machines are not mixed. Notebook 07 shows them.
 """
 
 import argparse
@@ -17,7 +17,6 @@ import multiprocessing
 import subprocess
 import sys
 import time
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
 
 import torch
@@ -82,29 +81,28 @@ def train_peer(name, minutes, seed, out):
     return row | {"settings": {"batch_size": BATCHES[name], "precision": best_precision("cpu")}}
 
 
-def pictures_of(row, out, eta, n):
-    """`n` pictures drawn with what a row trained into the folder `out`, in 50 evaluations, on one thread."""
+def pictures_of(task):
+    """The number of a row, an eta, and `n` pictures drawn with what the row trained, in 50 evaluations, on one thread."""
+    number, row, out, eta, n = task
     torch.set_num_threads(1)
     seed, precision = row["seed"], row["settings"]["precision"]
     if row["name"] == OURS:
         model, schedule = load_checkpoint(out / "model.safetensors")
-        return draw(model, schedule, n, seed, "ddim", 50, eta, "time", precision=precision, batch=32)
+        return number, eta, draw(model, schedule, n, seed, "ddim", 50, eta, "time", precision=precision, batch=32)
     peer = build_peer(row["name"], load_images(limit=1)[0], seed, precision)
     peer.drawn_with.load_state_dict(torch.load(out / "weights.pt"))
     torch.manual_seed(seed)
-    return torch.cat([peer.sample(min(40, n - k), 50, eta) for k in range(0, n, 40)])
+    return number, eta, torch.cat([peer.sample(min(40, n - k), 50, eta) for k in range(0, n, 40)])
 
 
-def draw_with_every_core(rows, etas, n):
-    """The pictures of every row and eta that has no distance yet: yields (row, "eta 0" or "eta 1", pictures) as they are ready."""
-    with ProcessPoolExecutor(mp_context=multiprocessing.get_context("spawn")) as pool:
-        tasks = {}
-        longest_first = sorted(rows, key=lambda row: -row["minutes"])
-        for row, eta in [(row, eta) for eta in etas for row in longest_first if f"eta {eta}" not in row]:
-            out = folder(row["name"], row["minutes"], row["seed"])
-            tasks[pool.submit(pictures_of, row, out, eta, n)] = row, f"eta {eta}"
-        for task in as_completed(tasks):
-            yield *tasks[task], task.result()
+def runs_of(rows, wanted):
+    """The number, the row and the folder of those wanted rows whose weights are still there, the longest trainings first."""
+    found = [(k, row, folder(*key(row))) for k, row in enumerate(rows) if key(row) in wanted]
+    return sorted([run for run in found if run[2].exists()], key=lambda run: -run[1]["minutes"])
+
+
+def key(row):
+    return row["name"], row["minutes"], row["seed"]
 
 
 def main():
@@ -119,7 +117,12 @@ def main():
     parser.add_argument("--out", type=Path, default=FILE)
     options = parser.parse_args()
     results = json.loads(options.out.read_text()) if options.out.exists() else {"rows": []}
-    done = {(row["name"], row["minutes"], row["seed"]) for row in results["rows"]}
+    if any(row["machine"] != made_on() for row in results["rows"]):
+        parser.error(
+            f"{options.out} has rows of another machine, whose minutes are others: choose another --out, or remove it"
+        )
+    results["rows"] = [r for r in results["rows"] if folder(*key(r)).exists() or "eta 0" in r or "eta 1" in r]
+    done = {key(row) for row in results["rows"]}
     wanted = [row for row in plan() if row[0] in options.only and (not options.minutes or row[1] in options.minutes)]
     todo = [row for row in wanted if row not in done]
     names = ", ".join(f"{name} {minutes} min, seed {seed}" for name, minutes, seed in todo)
@@ -137,11 +140,16 @@ def main():
     if "ceiling" not in results:
         noise = torch.randn(options.n, 1, 28, 28, generator=torch.Generator().manual_seed(0))
         results["ceiling"] = distances(noise)["frechet"]
-    kept = [row for row in results["rows"] if (row["name"], row["minutes"], row["seed"]) in wanted]
-    for row, eta, pictures in draw_with_every_core(kept, options.eta, options.n):
-        row[eta] = distances(pictures)
-        write_json(options.out, results)
-        print(f"{row['name']}, {row['minutes']} min, seed {row['seed']}, {eta}: {row[eta]}", flush=True)
+    runs = runs_of(results["rows"], wanted)
+    tasks = [(*run, eta, options.n) for eta in options.eta for run in runs if f"eta {eta}" not in run[1]]
+    with multiprocessing.get_context("spawn").Pool() as pool:  # its end is the workers' end, too
+        for number, eta, pictures in pool.imap_unordered(pictures_of, tasks):
+            row = results["rows"][number]
+            row[f"eta {eta}"] = distances(pictures)
+            write_json(options.out, results)
+            print(
+                f"{row['name']}, {row['minutes']} min, seed {row['seed']}, eta {eta}: {row[f'eta {eta}']}", flush=True
+            )
 
 
 if __name__ == "__main__":
