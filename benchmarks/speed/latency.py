@@ -101,6 +101,12 @@ def main():
         if p.name.startswith(tuple(options.notebooks))
     ]
     results = json.loads(options.out.read_text()) if options.out.exists() else {"rows": {}}
+    measured = tuple(f"{notebook.stem}, " for notebook in notebooks)
+    results["rows"] = {  # a figure may be gone since
+        name: row
+        for name, row in results["rows"].items()
+        if not (name.startswith(measured) and name.endswith(tuple(options.frontends)))
+    }
     results |= {
         "command": "python -m benchmarks.speed.latency",
         "unit": "ms from mouse event to painted picture",
