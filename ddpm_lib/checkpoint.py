@@ -81,7 +81,7 @@ def unprefixed(prefix, tensors):
     }
 
 
-NETWORKS = {"UNet": "ddpm_lib.unet"}  # the networks that a file may name, and where each is defined
+NETWORKS = {"UNet": "ddpm_lib.unet", "ClassUNet": "ddpm_lib.guidance"}  # the networks that a file may name, and where each is defined
 
 
 def describe_network(model):
@@ -131,6 +131,6 @@ def load_checkpoint(path):
 
 def load_pretrained(name="fashion-mnist"):
     """The model that ships in the data folder, with its schedule: averaged (EMA) weights, on the CPU, in evaluation mode."""
-    if name != "fashion-mnist":
-        raise ValueError(f"name must be 'fashion-mnist', got {name!r}")
+    if name not in ("fashion-mnist", "fashion-mnist-classes"):
+        raise ValueError(f"name must be 'fashion-mnist' or 'fashion-mnist-classes', got {name!r}")
     return load_checkpoint(data_folder() / f"{name}.safetensors")

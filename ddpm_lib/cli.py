@@ -19,9 +19,10 @@ from ddpm_lib.checkpoint import (
     save_checkpoint,
     write_safetensors,
 )
-from ddpm_lib.data import DATASETS, FolderDataset, data_folder, load_images, to_minus_one_one
+from ddpm_lib.data import DATASETS, FolderDataset, data_folder, load_images, open_dataset, to_minus_one_one
 from ddpm_lib.evaluation import evaluate
 from ddpm_lib.fast_sampling import ddim_sample, dpm_solver_sample
+from ddpm_lib.guidance import ClassUNet, Guided, drop_labels
 from ddpm_lib.sampling import Batched, sample
 from ddpm_lib.schedule import NoiseSchedule, linear_betas
 from ddpm_lib.training import (
@@ -120,6 +121,7 @@ def add_train_options(parser):
     add("--batch-size", type=positive_number(int), default=32, help=f"images a step, over all processes {default}")
     add("--optimizer", choices=("muon", "adamw"), default="muon", help=f"of notebook 07 {default}")
     add("--learning-rate", type=positive_number(float), default=2e-3, help=f"the highest one of the run {default}")
+    add("--classes", action="store_true", help="a network that can be told what kind of picture to draw (notebook 11)")
     add("--compile", action="store_true", help="compile the network first, which takes a while; for a GPU")
     add("--save-every", type=positive_number(int), default=500, help=f"steps between two saves {default}")
     add("--out", type=Path, help="folder for the run (default: runs/ and the name of the data)")
@@ -155,6 +157,8 @@ def options_parser():
     drawing.add_argument(
         "--out", type=Path, default=Path("samples.png"), help="the grid of pictures (default: %(default)s)"
     )
+    drawing.add_argument("--label", help="the class to draw, by name or number, with a network that was trained with --classes")
+    drawing.add_argument("--scale", type=float, help="of the guidance towards --label; 1 only tells the class (default: 1.5)")
     drawing.add_argument(
         "--pngs", type=Path, metavar="FOLDER", help="also write each picture as a PNG file into this folder"
     )
@@ -168,6 +172,7 @@ def options_parser():
     measuring.add_argument(
         "--samples", type=Path, metavar="FILE", help="measure the pictures of this file, and draw none"
     )
+    measuring.set_defaults(label=None, scale=None)
     for added in (training, drawing, measuring):
         add_machine_options(added)
     return parser
@@ -185,6 +190,8 @@ def parse_arguments(arguments=None, start=None):
                 f"--image-size, --channels and --workers are for a folder of pictures, and --data is {options.data}"
             )
         options.out = options.out or Path("runs") / Path(options.data).resolve().name
+    elif options.scale is not None and options.label is None:
+        parser.error("--scale says how hard to ask for a class, and --label names none")
     return options
 
 
@@ -207,11 +214,12 @@ def fits_in_memory(shape):
 
 
 def read_pictures(options):
-    """The images that --data names: a tensor, or a `FolderDataset` where they are to be read while the network trains."""
+    """The images that --data names, a tensor, or a `FolderDataset` where they are to be read while the network trains; their labels; the classes' names."""
     if options.data in DATASETS:
-        return load_images(options.data)[0]
+        return *load_images(options.data), open_dataset(options.data, "train").classes
     pictures = FolderDataset(options.data, options.image_size or 28, options.channels or 1)
-    return pictures if options.workers or not fits_in_memory(pictures.shape) else pictures[:]
+    images = pictures if options.workers or not fits_in_memory(pictures.shape) else pictures[:]
+    return images, pictures.labels, pictures.classes
 
 
 def keep_near(images, device):
@@ -223,16 +231,16 @@ def keep_near(images, device):
 
 
 def open_pictures(options):
-    """The images that --data names, near the device. The first process opens them first, in case they must be downloaded or unpacked."""
+    """What `read_pictures` returns, the images near the device. The first process opens them first, in case they must be downloaded or unpacked."""
     rank, processes = rank_and_world_size()
     if rank > 0:
         dist.barrier()
     advice = f"--data must be {', '.join(DATASETS)}, or a folder with pictures in sub-folders."
     with exit_on(OSError, RuntimeError, ValueError, advice=advice):
-        images = read_pictures(options)
+        images, labels, names = read_pictures(options)
     if rank == 0 and processes > 1:
         dist.barrier()
-    return keep_near(images, options.device)
+    return keep_near(images, options.device), labels, names
 
 
 LOOKS = 0.05  # the share of a run's time that is set aside for drawing on the way
@@ -267,10 +275,18 @@ def affordable_steps(seconds_a_step, options):
     return max(1, int(time_left * (1 - LOOKS) / seconds_a_step - look_in_steps(options.batch_size)))
 
 
-def start_training(images, options):
-    """A new run of the default UNet on `images`, as the options of `train` say."""
+def new_network(images, names, options):
+    """The default UNet for these images, on the device; with --classes it can be told the classes of these `names`."""
     torch.manual_seed(options.seed)
-    model, schedule = on_device(UNet(image_channels=images.shape[1]), options.device), NoiseSchedule(linear_betas(1000))
+    model = ClassUNet(len(names), image_channels=images.shape[1]) if options.classes else UNet(image_channels=images.shape[1])
+    if options.classes:
+        model.class_names = names
+    return on_device(model, options.device)
+
+
+def start_training(images, names, options):
+    """A new run of the default UNet on `images`, as the options of `train` say."""
+    model, schedule = new_network(images, names, options), NoiseSchedule(linear_betas(1000))
     if options.compile:
         model.compile()
     settings = dict(batch_size=options.batch_size, learning_rate=options.learning_rate, seed=options.seed)
@@ -302,11 +318,11 @@ def plan_again(options):
     return look_at_the_clock
 
 
-def open_run(options, images, path):
+def open_run(options, images, names, path):
     """The run that is saved at `path`, or else a new one."""
     if not path.exists():
         with exit_on(ValueError):
-            return start_training(images, options)
+            return start_training(images, names, options)
     advice = f"Delete {path} to begin again, or choose another --out."
     if previous(path).exists():
         advice = f"Put {previous(path)}, the state before it, in its place, or delete {path} to begin again."
@@ -315,6 +331,11 @@ def open_run(options, images, path):
         channels = state.model.settings["image_channels"]
         if channels != images.shape[1]:
             raise ValueError(f"{path} was trained on {channels} channel(s), and --data has {images.shape[1]}")
+        kept = getattr(state.model, "class_names", None)
+        if options.classes and kept is None:
+            raise ValueError(f"{path} is a run without --classes")
+        if kept not in (None, names):
+            raise ValueError(f"{path} was trained on the classes {', '.join(kept)}, and --data has {', '.join(names)}")
     if options.compile:
         state.model.compile()
     return state
@@ -338,9 +359,10 @@ def take_a_look(state, folder, image_shape):
     model, precision = state.ema.model, state.settings["precision"]
     notes = {"image size": str(image_shape[-1]), "settings": json.dumps(state.settings), "step": str(state.step)}
     save_checkpoint(folder / "model.safetensors", model, state.schedule, notes)
-    generator = torch.Generator().manual_seed(0)
+    generator, classes = torch.Generator().manual_seed(0), model.settings.get("classes")
+    asked = Guided(model, torch.arange(16) % classes, 1) if classes else model
     with mixed_precision(model, precision):
-        images = sample(model, state.schedule, (16, *image_shape), steps=50, generator=generator, progress=False)
+        images = sample(asked, state.schedule, (16, *image_shape), steps=50, generator=generator, progress=False)
     save_grid(images.float().cpu(), folder / f"samples-{state.step:06d}.png")
     return folder / f"samples-{state.step:06d}.png"
 
@@ -392,11 +414,18 @@ def announce(state, path, device):
     save_training_state(path, state)
 
 
+def told_in_training(model, labels):
+    """What `train` takes as `labels`: for a `ClassUNet` the pictures' own, one in ten of them dropped; None for other networks."""
+    if not isinstance(model, ClassUNet):
+        return None
+    return lambda indices, generator: drop_labels(labels[indices], 0.1, generator)
+
+
 def run(options, path):
     """Train as the options say, with the state in `path`, and a look now and then."""
-    images, first = open_pictures(options), rank_and_world_size()[0] == 0
+    (images, labels, names), first = open_pictures(options), rank_and_world_size()[0] == 0
     with only_run_in(options.out) if first else nullcontext():
-        state = open_run(options, images, path)
+        state = open_run(options, images, names, path)
         counts_minutes = state.step == 0 and not options.images
         new_plan = plan_again(options) if counts_minutes else lambda state: False
         if first:
@@ -410,7 +439,7 @@ def run(options, path):
                 take_a_look(state, options.out, images.shape[1:])
 
         workers = 0 if torch.is_tensor(images) else options.workers or WORKERS
-        train(state, images, path, options.save_every, after_step=after_step, workers=workers)
+        train(state, images, path, options.save_every, after_step=after_step, workers=workers, labels=told_in_training(state.model, labels))
         if first:
             print(f"wrote {options.out / 'model.safetensors'} and {take_a_look(state, options.out, images.shape[1:])}")
 
@@ -429,24 +458,42 @@ def train_command(options):
 
 
 def open_checkpoint(path, device):
-    """The model of the checkpoint at `path`, or the shipped one, on that device; its schedule; and the shape of its pictures, `(C, H, W)`."""
+    """The model of the checkpoint at `path`, on that device; its schedule; and the shape of its pictures, `(C, H, W)`."""
     with exit_on(OSError, ValueError):
-        path = path or data_folder() / "fashion-mnist.safetensors"
         model, schedule = load_checkpoint(path)
         side = int(read_safetensors(path, "checkpoint")[1].get("image size", 28))
     return on_device(model, device), schedule, (model.settings["image_channels"], side, side)
 
 
+def class_number(model, label):
+    """The number of the class that --label names: a number, a name, or the beginning of one name only. Ends the program for any other."""
+    names = getattr(model, "class_names", range(model.settings.get("classes", 0)))
+    wanted, known = label.casefold(), [str(name).casefold() for name in names]
+    found = [k for k, name in enumerate(known) if name == wanted] or [k for k in range(len(known)) if str(k) == wanted]
+    found = found or [k for k, name in enumerate(known) if name.startswith(wanted)]
+    if len(found) != 1:
+        known = ", ".join(f"{k} {name}" for k, name in enumerate(names)) or "none: the network was trained without --classes"
+        raise SystemExit(f"--label must name one of the classes, got {label!r}; known are {known}")
+    return found[0]
+
+
 def draw(options):
     """The pictures that the options ask for, uint8 `(N, C, H, W)`, and how they were drawn, a dict of strings."""
-    model, schedule, image_shape = open_checkpoint(options.checkpoint, options.device)
+    shipped = "fashion-mnist" if options.label is None else "fashion-mnist-classes"
+    path = options.checkpoint or data_folder() / f"{shipped}.safetensors"
+    model, schedule, image_shape = open_checkpoint(path, options.device)
     sampler, steps = SAMPLERS[options.sampler]
     steps, precision = options.steps or min(steps, schedule.T), options.precision or best_precision(options.device)
     shape, generator = (options.count, *image_shape), torch.Generator().manual_seed(options.seed)
+    about = {"checkpoint": options.checkpoint or shipped, "sampler": options.sampler, "evaluations": steps}
     with exit_on(ValueError), mixed_precision(model, precision):
-        images = sampler(Batched(model, options.batch_size), schedule, shape, steps=steps, generator=generator)
+        asked = Batched(model, options.batch_size)
+        if options.label is not None:
+            scale = 1.5 if options.scale is None else options.scale
+            asked = Guided(asked, class_number(model, options.label), scale)
+            about |= {"label": options.label, "scale": scale, "evaluations": steps if scale == 1 else 2 * steps}
+        images = sampler(asked, schedule, shape, steps=steps, generator=generator)
     pixels = ((images.float().cpu().clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)
-    about = {"checkpoint": options.checkpoint or "fashion-mnist", "sampler": options.sampler, "evaluations": steps}
     about |= {"seed": options.seed, "computed in": precision, "device": options.device}
     return pixels, {name: str(value) for name, value in about.items()}
 

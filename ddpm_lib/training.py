@@ -8,6 +8,7 @@ import shutil
 import signal
 from collections import defaultdict
 from contextlib import contextmanager, nullcontext
+from functools import partial
 from itertools import count
 from numbers import Integral
 from pathlib import Path
@@ -138,14 +139,14 @@ def mean_over_processes(values):
 
 
 def draw_indices(settings, step, count):
-    """Which of `count` images this process's slice of a batch holds, int64, and the generator that drew them, for the step's times and noise.
+    """Which of `count` images a batch holds, int64, and the generator that drew them, for the step's times and noise.
 
     The generator is made of the run's seed and the step's number, and of nothing else.
     """
     (seed,) = np.random.SeedSequence((settings["seed"], step)).generate_state(1)
     generator = torch.Generator().manual_seed(int(seed))
     indices = torch.randint(count, (settings["batch_size"],), generator=generator)
-    return indices[own_slice(len(indices))], generator
+    return indices, generator
 
 
 def stratified_times(count, T, generator=None):
@@ -154,14 +155,19 @@ def stratified_times(count, T, generator=None):
     return 1 + ((torch.arange(count) + within) * T / count).long().clamp(max=T - 1)
 
 
-def draw_batch(state, images):
-    """Lines 2 to 4 of Algorithm 1, drawn for the whole batch: this process's slice of `(x_0, t, noise)`, `t` on the CPU."""
+def draw_batch(state, images, labels=None):
+    """Lines 2 to 4 of Algorithm 1, drawn for the whole batch: this process's slice of `(x_0, t, noise, told)`, `t` on the CPU.
+
+    `told` is that of `labels(indices, generator)`, see `train`, or None.
+    """
     size, device = state.settings["batch_size"], next(state.model.parameters()).device
     indices, generator = draw_indices(state.settings, state.step, len(images))
-    x_0 = images[indices]  # of the slice alone
+    own = own_slice(size)
+    x_0 = images[indices[own]]
     t = stratified_times(size, state.schedule.T, generator)
     noise = torch.randn((size, *x_0.shape[1:]), generator=generator)
-    return x_0.to(device), t[own_slice(size)], noise[own_slice(size)].to(device)
+    told = None if labels is None else labels(indices, generator)[own].to(device)
+    return x_0.to(device), t[own], noise[own].to(device), told
 
 
 def mixed_precision(model, precision):
@@ -170,15 +176,16 @@ def mixed_precision(model, precision):
     return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16")
 
 
-def train_step(state, images):
+def train_step(state, images, labels=None):
     """One step of Algorithm 1 on a random batch of `images`, which `train` describes; returns the loss, a float.
 
     Raises FloatingPointError, before it changes a weight, where the loss or its gradient is not finite.
     """
     model, settings = state.model.train(), state.settings
-    x_0, t, noise = draw_batch(state, images)
+    x_0, t, noise, told = draw_batch(state, images, labels)
+    network = state.network if told is None else partial(state.network, labels=told)
     with mixed_precision(model, settings["precision"]):
-        loss = noise_prediction_loss(state.network, x_0, state.schedule, t, noise)
+        loss = noise_prediction_loss(network, x_0, state.schedule, t, noise)
     state.optimizer.zero_grad()
     loss.backward()
     norm = torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
@@ -266,21 +273,39 @@ def resume(path, device="cpu"):
     return state
 
 
-def train(state, images, path=None, save_every=500, progress=True, after_step=None, workers=0):
+def check_training_labels(labels, count, model):
+    """Check once, before training, what `labels` says of all `count` pictures: raise ValueError where `model` knows no such class."""
+    told, settings = labels(torch.arange(count), torch.Generator()), getattr(model, "settings", None)
+    if not torch.is_tensor(told) or told.shape != (count,) or told.is_floating_point():
+        raise ValueError(f"labels must return a tensor of integers, one for each of {count} pictures")
+    if settings is None:  # a network of the reader's own
+        return
+    if "classes" not in settings:
+        raise ValueError(f"labels are given, and the model, a {type(model).__name__}, can't be told a class")
+    classes = settings["classes"]
+    if told.min() < -1 or told.max() >= classes:
+        raise ValueError(f"labels must lie in 0..{classes - 1}, or be -1 for no class, got {told.min()}..{told.max()}")
+
+
+def train(state, images, path=None, save_every=500, progress=True, after_step=None, workers=0, labels=None):
     """Run `state` (new, or from `resume`) to its last step; returns it.
 
     `images` is a tensor `(N, C, H, W)` in [-1, 1], or anything with a length that returns such a tensor for int64 indices,
     as `FolderDataset` does; `workers` processes then read ahead, which changes no bit of the run.
     With `path` the state is saved there every `save_every` steps, at the end and on Ctrl-C or SIGTERM, which end the run with
     KeyboardInterrupt between two steps. `after_step(state)` is called after every step, by every process; it may change the number of steps.
-    Raises ValueError for other images, FloatingPointError as `train_step`, OSError where the state cannot be written.
+    `labels(indices, generator)`, where it is given, says what the network, a `ClassUNet` (notebook 11), is told about the pictures with
+    these numbers: integers, one a picture, -1 for nothing. They are not in the saved state: whoever resumes gives them again.
+    Raises ValueError for other images or labels, FloatingPointError as `train_step`, OSError where the state cannot be written.
     """
     check_training_images(images if torch.is_tensor(images) else images[torch.arange(min(len(images), 8))])
+    if labels is not None:
+        check_training_labels(labels, len(images), state.model)
     settings, first = state.settings, rank_and_world_size()[0] == 0
     source, stop = Prefetched(images, state, workers) if workers else nullcontext(images), False
     with held_interrupts() as interrupted, image_bar(state, progress and first) as bar, source as images:
         while state.step < settings["steps"] and not stop:
-            train_step(state, images)
+            train_step(state, images, labels)
             recent = state.losses[-100:]
             bar.set_postfix_str(f"step {state.step}, loss {sum(recent) / len(recent):.4f}", False)
             bar.update(settings["batch_size"])
@@ -309,7 +334,8 @@ class Prefetched:
 
     def __init__(self, images, state, workers):
         self.count, steps = len(images), count(state.step)  # without an end: the run says when it is over
-        batches = (draw_indices(state.settings, step, self.count)[0] for step in steps)  # one index of a loader is one batch
+        own = own_slice(state.settings["batch_size"])
+        batches = (draw_indices(state.settings, step, self.count)[0][own] for step in steps)  # one index of a loader is one batch
         options = dict(sampler=batches, batch_size=None, num_workers=workers, worker_init_fn=ignore_interrupts)
         self.loaded = iter(DataLoader(images, **options))
 

@@ -5,8 +5,8 @@
 
 The network goes into the page as ONNX, its weights stored in half precision, and computes there in float32 with ONNX Runtime Web,
 which npm brings. The samplers of the page are docs/_static/draw/samplers.js; the schedule's numbers come from `NoiseSchedule`.
-In the page's console, `await ddpm.draw({count, seed, sampler, steps, eta, x_T, clip})` gives `{x_0, frames, times, shape}`: Float32Arrays
-`(count, C, H, W)` and `(steps + 1, count, C, H, W)` in a row each, from x_T to x_0, and the times T..0. `ddpm.ready` is a promise.
+In the page's console, `await ddpm.draw({count, seed, sampler, steps, eta, x_T, clip, label, scale})` gives `{x_0, frames, times, shape}`: Float32Arrays
+`(count, C, H, W)` and `(steps + 1, count, C, H, W)` in a row each, from x_T to x_0, and the times T..0. `label` is a class's number, -1 for none. `ddpm.ready` is a promise.
 """
 
 import argparse
@@ -35,13 +35,14 @@ from course.tables import repository_address
 from ddpm_lib.checkpoint import load_checkpoint, read_safetensors
 from ddpm_lib.data import data_folder
 from ddpm_lib.fast_sampling import ddim_step, dpm_solver_step, fresh_dpm_solver_step, sampling_times
+from ddpm_lib.guidance import ClassUNet
 from ddpm_lib.sampling import reverse_step, walk
 from ddpm_lib.schedule import NoiseSchedule, cosine_betas, linear_betas
 from ddpm_lib.viz import frame_pixels, scrub
 from docs.files import Files
 from docs.runtime import LIBRARY, WASM, npm_package, unpack
 
-SHIPPED = data_folder() / "fashion-mnist.safetensors"  # whose file does not say that its pictures are 28 x 28
+SHIPPED = data_folder() / "fashion-mnist-classes.safetensors"  # whose file does not say that its pictures are 28 x 28
 STEPS = {
     "ancestral": (reverse_step, "06_reverse_sampling"),
     "ddim": (ddim_step, "08_fast_sampling"),
@@ -57,9 +58,14 @@ def half(model):
 
 
 def export_network(model, shape, path):
-    """Write `model` as ONNX with inputs `x_t` `(N, C, H, W)` and `t` `(N,)`, float32: every tensor that half precision holds exactly is stored so."""
-    x_t, t, any_number = torch.zeros(2, *shape), torch.tensor([1.0, 2.0]), {0: Dim("N")}
-    exported = torch.export.export(model, (x_t, t), dynamic_shapes=(any_number, any_number))
+    """Write `model` as ONNX with inputs `x_t` `(N, C, H, W)` and `t` `(N,)`, float32, and for a `ClassUNet` `labels` `(N,)`, int64.
+
+    Every tensor that half precision holds exactly is stored so.
+    """
+    inputs = (torch.zeros(2, *shape), torch.tensor([1.0, 2.0]))
+    if isinstance(model, ClassUNet):
+        inputs += (torch.tensor([0, -1]),)
+    exported = torch.export.export(model, inputs, dynamic_shapes=({0: Dim("N")},) * len(inputs))
     proto = torch.onnx.export(exported, dynamo=True, verbose=False, output_names=["noise"]).model_proto
     store_in_half(proto.graph)
     for part in (proto, proto.graph, *proto.graph.node, *proto.graph.value_info, *proto.graph.initializer):
@@ -87,6 +93,11 @@ def another_schedule(schedule):
     return NoiseSchedule(linear_betas(schedule.T)) if torch.allclose(cosine.betas, schedule.betas) else cosine
 
 
+def class_names(model):
+    """The names of the classes that the network can be told, by number; none for a network without classes."""
+    return [str(name) for name in getattr(model, "class_names", range(model.settings.get("classes", 0)))]
+
+
 def open_network(checkpoint, image_size=None):
     """A checkpoint's model, its schedule and its pictures' shape `(C, H, W)`; ValueError or OSError, with a sentence, where it is none of ours."""
     model, schedule = load_checkpoint(checkpoint)
@@ -107,6 +118,7 @@ def write_network(model, schedule, shape, folder):
     about = {
         "T": schedule.T,
         "shape": shape,
+        "classes": class_names(model),
         "alphaBars": schedule.alpha_bars.tolist(),
         "otherAlphaBars": another_schedule(schedule).alpha_bars.tolist(),
         "files": {

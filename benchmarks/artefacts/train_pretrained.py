@@ -10,6 +10,11 @@ to each other that the mean of their weights is a network too (a soup: Wortsman 
     python -m benchmarks.artefacts.train_pretrained --run second_leg --steps 10000 --seed 1 --learning-rate 1e-3 --start first_leg.safetensors
     python -m benchmarks.artefacts.train_pretrained --run second_leg --steps 10000 --ship --mean-with first_leg.safetensors
 
+The network that can be told a class begins with the weights of the one that can't, and is trained with one label in ten dropped:
+
+    python -m benchmarks.artefacts.train_pretrained --classes --run classes --steps 1500 --learning-rate 1e-3 --start data/fashion-mnist.safetensors
+    python -m benchmarks.artefacts.train_pretrained --classes --run classes --steps 1500 --ship             # data/fashion-mnist-classes.safetensors
+
 `--look` writes `benchmarks/results/07_training.safetensors`: the losses; for every snapshot pictures drawn from the same noise by
 the raw and by the averaged weights; the averaged weights' loss on test pictures by t, always with the same noise; and both
 rulers' distances of a thousand pictures.
@@ -26,7 +31,8 @@ from benchmarks.quality import distances, draw
 from benchmarks.speed.measure import command
 from course.lessons import RESULTS, ROOT
 from ddpm_lib.checkpoint import load_checkpoint, save_checkpoint, write_safetensors
-from ddpm_lib.data import data_folder, load_images
+from ddpm_lib.data import data_folder, load_images, open_dataset
+from ddpm_lib.guidance import ClassUNet, drop_labels
 from ddpm_lib.sampling import Batched, sample
 from ddpm_lib.schedule import NoiseSchedule, linear_betas
 from ddpm_lib.training import TrainingState, best_device, best_precision, resume, train
@@ -44,6 +50,10 @@ def new_state(options):
     """The run that the options describe."""
     torch.manual_seed(options.seed)
     model, schedule = load_checkpoint(options.start) if options.start else (UNet(), NoiseSchedule(linear_betas(1000)))
+    if options.classes:
+        plain, model = model, ClassUNet(10)
+        model.load_state_dict(plain.state_dict(), strict=False)  # all but the table of classes
+        model.class_names = open_dataset("fashion-mnist", "train").classes
     model = model.to(best_device()).requires_grad_(True)
     settings = dict(batch_size=options.batch_size, learning_rate=options.learning_rate, seed=options.seed)
     settings |= dict(precision=best_precision(best_device()), optimizer=options.optimizer)
@@ -51,7 +61,7 @@ def new_state(options):
 
 
 def train_with_snapshots(folder, options):
-    images, _ = load_images()
+    images, labels = load_images()
     path = folder / "training.safetensors"
     state = resume(path, best_device()) if path.exists() else new_state(options)
     kept, start, first = snapshot_steps(options.steps), time.perf_counter(), state.step
@@ -63,7 +73,8 @@ def train_with_snapshots(folder, options):
             save_checkpoint(folder / f"ema-{state.step:06d}.safetensors", state.ema.model, state.schedule)
 
     try:
-        train(state, images, path, save_every=200, after_step=keep)
+        told = (lambda indices, generator: drop_labels(labels[indices], 0.1, generator)) if options.classes else None
+        train(state, images, path, save_every=200, after_step=keep, labels=told)
     finally:
         with open(log, "a") as file:
             record = {
@@ -131,15 +142,15 @@ def look(folder, steps, count=8):
 
 
 @torch.no_grad()
-def ship(folder, steps, other=None):
-    """Put the run's averaged weights into `data/`, or the mean of them and of the `other` checkpoint's."""
+def ship(folder, steps, other=None, name="fashion-mnist"):
+    """Put the run's averaged weights into `data/` under that name, or the mean of them and of the `other` checkpoint's."""
     model, schedule = load_checkpoint(folder / f"ema-{steps:06d}.safetensors")
     notes = notes_on(folder)
     if other:
         for weight, its in zip(model.parameters(), load_checkpoint(other)[0].parameters(), strict=True):
             weight.lerp_(its, 0.5)
         notes["mean with"] = str(other)
-    save_checkpoint(data_folder() / "fashion-mnist.safetensors", model, schedule, notes)
+    save_checkpoint(data_folder() / f"{name}.safetensors", model, schedule, notes)
 
 
 if __name__ == "__main__":
@@ -147,6 +158,7 @@ if __name__ == "__main__":
     parser.add_argument("--steps", type=int, required=True)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--start", help="a checkpoint to start from, in place of random weights")
+    parser.add_argument("--classes", action="store_true", help="a network that can be told a class (notebook 11)")
     parser.add_argument("--batch-size", type=int, default=64)
     parser.add_argument("--learning-rate", type=float, default=2e-3)
     parser.add_argument("--optimizer", choices=("muon", "adamw"), default="muon")
@@ -159,6 +171,6 @@ if __name__ == "__main__":
     if options.look:
         look(folder, options.steps)
     if options.ship:
-        ship(folder, options.steps, options.mean_with)
+        ship(folder, options.steps, options.mean_with, "fashion-mnist-classes" if options.classes else "fashion-mnist")
     if not (options.look or options.ship):
         train_with_snapshots(folder, options)

@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { test } from "node:test";
 import { noiseFor, normal, uniform } from "../../docs/_static/draw/random.js";
-import { MISTAKES, SAMPLERS, drawing, evenTimes } from "../../docs/_static/draw/samplers.js";
+import { MISTAKES, SAMPLERS, drawing, evenTimes, guided } from "../../docs/_static/draw/samplers.js";
 import { checked } from "../../docs/_static/draw/client.js";
 
 const cases = JSON.parse(readFileSync(process.env.DDPM_CASES));
@@ -111,8 +111,17 @@ test("the first state is x_T, before the network was asked", async () => {
   assert.deepEqual([value.k, value.t, value.x_t, asked], [0, cases.T, x_T, 0]);
 });
 
+test("a guided model answers what Guided of ddpm_lib does, and asks twice only where it must", async () => {
+  for (const { label, scale, noise, calls } of cases.guided) {
+    let asked = 0;
+    const told = async (x, t, label) => (asked++, x.map((value) => cases.slope * value + t / cases.T / 10 + label));
+    near(await guided(told, label, scale)(x_T, 300), noise, 1e-5, `label ${label}, scale ${scale}`);
+    assert.equal(asked, calls);
+  }
+});
+
 test("bad options get a sentence that names them", () => {
-  const about = { T: 1000, shape: [1, 28, 28] };
+  const about = { T: 1000, shape: [1, 28, 28], classes: ["bag", "boot"] };
   for (const [options, says] of [
     [{ count: 0 }, /^count must be a whole number from 1 to 16, got 0$/],
     [{ count: 2.5 }, /^count must/],
@@ -122,13 +131,13 @@ test("bad options get a sentence that names them", () => {
     [{ eta: 2 }, /^eta must be a number from 0 to 1, got 2$/],
     [{ clip: 1 }, /^clip must be true or false, got 1$/],
     [{ mistake: "all" }, /^mistake must/],
-    [{ inputs: null }, /^inputs must be an object, got null$/],
-    [{ inputs: { t: [3] } }, /^inputs: t is the sampler's to say$/],
-    [{ inputs: { labels: [3] }, count: 2 }, /^inputs: labels must have one number for each of 2 pictures$/],
+    [{ label: 2 }, /^label must be a whole number from -1 to 1, got 2$/],
+    [{ label: 0, scale: NaN }, /^scale must be a finite number, got NaN$/],
     [{ x_T: [1, 2] }, /^x_T must be a Float32Array$/],
     [{ x_T: new Float32Array(10) }, /^x_T must have 784 numbers for each of 1 pictures, got 10$/],
     [{ x_T: new Float32Array(784).fill(NaN) }, /^x_T must hold finite numbers only$/],
     [{ step: 3 }, /^draw has no option step: it takes count, x_T, seed/],
   ]) assert.throws(() => checked(options, about), (error) => error instanceof Error && says.test(error.message), JSON.stringify(options));
   assert.equal(checked({ x_T: new Float32Array(2 * 784) }, about).count, 2);
+  assert.throws(() => checked({ label: 1 }, { ...about, classes: [] }), /^Error: label: this network knows no classes$/);
 });

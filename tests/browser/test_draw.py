@@ -16,6 +16,7 @@ from test_pages import QuietHandler, Visit, serious
 from ddpm_lib.checkpoint import load_pretrained, save_checkpoint
 from ddpm_lib.data import data_folder
 from ddpm_lib.fast_sampling import ddim_sample, ddim_step, dpm_solver_sample
+from ddpm_lib.guidance import ClassUNet, Guided
 from ddpm_lib.sampling import even_times, reverse_step
 from ddpm_lib.schedule import NoiseSchedule, cosine_betas, linear_betas
 from ddpm_lib.unet import UNet
@@ -68,6 +69,11 @@ def test_samplers_agree_with_the_library_in_node(tmp_path, schedule):
         "steps": [stepped("ancestral", 1, t, s) for t, s in ((1000, 950), (300, 299), (20, 0))]
         + [stepped("ddim", eta, t, s) for eta in (0.3, 1.0) for t, s in ((1000, 950), (300, 250))],
     }
+    cases["guided"] = []
+    for label, scale, calls in ((1, 1.0, 1), (1, 2.5, 2), (0, 0.0, 2), (-1, 3.0, 1)):
+        calls = {"label": label, "scale": scale, "calls": calls}
+        noise = Guided(lambda x_t, t, labels: model(x_t, t) + labels.reshape(-1, 1, 1, 1), label, scale)(x_T, torch.tensor([300]))
+        cases["guided"].append(calls | {"noise": noise.flatten().tolist()})
     (tmp_path / "cases.json").write_text(json.dumps(cases))
     command = [node, "--test", str(ROOT / "tests" / "browser" / "samplers.test.mjs")]
     env = os.environ | {"DDPM_CASES": str(tmp_path / "cases.json")}
@@ -155,7 +161,7 @@ def test_wrong_options_are_errors_with_a_sentence(page):
         ({"sampler": "euler"}, 'sampler must be "ancestral" or "ddim" or "dpm_solver", got "euler"'),
         ({"steps": 0}, "steps must be a whole number from 1 to 1000, got 0"),
         ({"x_T": [0.0] * 784, "count": 2}, "x_T must have 784 numbers for each of 2 pictures, got 784"),
-        ({"inputs": {"labels": [3]}, "steps": 1}, "inputs: the network takes x_t, t, and no labels"),
+        ({"label": 3}, "label: this network knows no classes"),
     ):
         found = page.evaluate("""async (options) => {
             if (options.x_T) options.x_T = Float32Array.from(options.x_T);
@@ -318,3 +324,31 @@ def test_the_other_schedule_is_another_one():
     for betas in (linear_betas(100), cosine_betas(100)):
         schedule = NoiseSchedule(betas)
         assert (live.another_schedule(schedule).alpha_bars - schedule.alpha_bars).abs().max() > 0.1
+
+
+def test_a_network_with_classes_draws_the_one_that_is_asked_for(tmp_path, context):
+    """By the console as in torch, for any label and scale; by the form, which offers the classes by their names."""
+    torch.manual_seed(0)
+    model, schedule = ClassUNet(3, base_channels=8, channel_multipliers=(1, 2)), NoiseSchedule(linear_betas(200))
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.copy_(0.2 * torch.randn(parameter.shape))
+    model.class_names = ["hat", "glove", "scarf"]
+    save_checkpoint(tmp_path / "own.safetensors", model, schedule, {"image size": "16"})
+    server, address = serving(build(tmp_path / "site", tmp_path / "own.safetensors"))
+    with Visit(context, address, "index") as visit:
+        page, x_T = visit.page, torch.randn(2, 1, 16, 16, generator=seeded(0))
+        for label, scale in ((1, 2.5), (0, 0.0), (-1, 1.0)):
+            x_0, _, _ = drawn(page, sampler="ddim", steps=4, x_T=x_T, clip=False, label=label, scale=scale)
+            expected = ddim_sample(Guided(live.half(model), label, scale), schedule, x_T.shape, steps=4, x_T=x_T, clip=False, progress=False)
+            assert torch.allclose(x_0, expected, rtol=1e-3, atol=1e-3)
+        page.get_by_role("button", name="Load the network and draw").click()
+        page.wait_for_function(DONE, timeout=120_000)
+        free = page.evaluate("document.querySelector('canvas').toDataURL()")
+        assert not page.get_by_label("Scale, how hard to insist").is_visible(), "without a class there is nothing to insist on"
+        page.get_by_label("Class").select_option("scarf")
+        page.get_by_label("Scale, how hard to insist").fill("3")
+        page.get_by_role("button", name="Draw", exact=True).click()
+        page.wait_for_function(f"document.querySelector('canvas').toDataURL() !== {json.dumps(free)} && {DONE}", timeout=60_000)
+        assert serious(page) == [] and not visit.faults, visit.faults
+    server.shutdown()

@@ -328,6 +328,18 @@ def test_quality_is_measured_by_both_rulers_and_with_every_seed(tmp_path, run, s
         assert "0 to do" in run(script, *words, "--out", out) and out.read_text() == written, "nothing is made twice"
 
 
+def test_guidance_is_measured_at_every_scale_and_nothing_twice(tmp_path, run):
+    out = tmp_path / "11_guidance.json"
+    words = ("--n", 10, "--seed", 0, "--scale", 1, 3, "--processes", 1, "--out", out)
+    run("11_guidance", *words)
+    results, written = json.loads(out.read_text()), out.read_text()
+    assert [(r["scale"], r["evaluations"]) for r in results["scales"]] == [(1, 20), (3, 40)] and results["real"]["n"] == 10
+    assert results["scales"][0]["frechet"] != results["scales"][1]["frechet"]
+    assert all(0 <= r[name] <= 1 for r in results["scales"] for name in ("in_class", "precision", "recall"))
+    run("11_guidance", *words)
+    assert out.read_text() == written
+
+
 def test_quality_per_minute_runs_the_command_and_goes_on_where_it_stopped(tmp_path, run, monkeypatch):
     """One row of a second's training: it is there, by both rulers and both ways of sampling, and is not made again."""
     from benchmarks.speed import quality_per_minute

@@ -67,7 +67,7 @@ def test_the_seed_alone_decides_a_run_of_so_many_images(garments, monkeypatch):
     monkeypatch.setattr(cli, "best_precision", lambda device: "bfloat16")
     for words, precision in (([], "bfloat16"), (["--precision", "float32"], "float32")):
         options = cli.parse_arguments(["train", "--images", "64", "--device", "cpu", *words])
-        assert cli.start_training(garments, options).settings["precision"] == precision
+        assert cli.start_training(garments, None, options).settings["precision"] == precision
 
 
 def test_a_folder_read_while_it_trains_gives_the_same_run(tmp_path, garments, monkeypatch):
@@ -226,7 +226,7 @@ def test_pictures_that_are_not_there_are_refused_by_the_option(tmp_path):
 def test_minutes_become_steps(garments, monkeypatch):
     """A budget in minutes is a number of steps, so that the learning rate does not follow the clock; the last look is in it."""
     monkeypatch.setattr(cli, "seconds_per_step", lambda *_: 0.5)
-    state = cli.start_training(garments, cli.parse_arguments(["train", "--minutes", "2", "--device", "cpu"]))
+    state = cli.start_training(garments, None, cli.parse_arguments(["train", "--minutes", "2", "--device", "cpu"]))
     assert state.settings["steps"] == pytest.approx(240 * 0.95 - 16 * 50 / (3 * 32), abs=2)
 
 

@@ -4,7 +4,7 @@ import { MISTAKES, SAMPLERS, evenTimes } from "./samplers.js";
 
 export const MOST = 16; // pictures at a time
 
-const DEFAULTS = { seed: 0, sampler: "dpm_solver", steps: 20, eta: 0, clip: true, mistake: null, inputs: {} };
+const DEFAULTS = { seed: 0, sampler: "dpm_solver", steps: 20, eta: 0, clip: true, mistake: null, label: -1, scale: 1 };
 
 /** How many numbers a picture of that shape has. */
 export const sizeOf = (shape) => shape.reduce((a, b) => a * b);
@@ -43,17 +43,10 @@ export function checked(options, about) {
   if (!(typeof full.eta === "number" && full.eta >= 0 && full.eta <= 1)) throw new Error(`eta must be a number from 0 to 1, got ${full.eta}`);
   if (typeof full.clip !== "boolean") throw new Error(`clip must be true or false, got ${full.clip}`);
   if (full.mistake !== null) checkAmong("mistake", full.mistake, Object.keys(MISTAKES));
-  checkInputs(full.inputs, full.count);
+  if (about.classes.length === 0 && full.label !== -1) throw new Error("label: this network knows no classes");
+  checkWhole("label", full.label, -1, about.classes.length - 1);
+  if (!Number.isFinite(full.scale)) throw new Error(`scale must be a finite number, got ${full.scale}`);
   return full;
-}
-
-/** What else a network takes, by name: one number for each picture. */
-function checkInputs(inputs, count) {
-  if (typeof inputs !== "object" || inputs === null) throw new Error(`inputs must be an object, got ${inputs}`);
-  for (const [name, values] of Object.entries(inputs)) {
-    if (name === "x_t" || name === "t") throw new Error(`inputs: ${name} is the sampler's to say`);
-    if (values?.length !== count) throw new Error(`inputs: ${name} must have one number for each of ${count} pictures`);
-  }
 }
 
 /** The network whose files are in `folder`: nothing is loaded before `ready` is asked for. `progress(loaded, total)` counts its bytes. */

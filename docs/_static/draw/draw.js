@@ -106,8 +106,9 @@ function play(go = !playing) {
 
 /** What the form says, as options for a drawing, and the mistake to make beside it, or null. */
 function wanted() {
-  const { count, seed, sampler, steps, eta, mistake } = Object.fromEntries(new FormData(form));
+  const { count, seed, label, scale, sampler, steps, eta, mistake } = Object.fromEntries(new FormData(form));
   const options = { count: Number(count), seed: Number(seed), sampler, steps: Number(steps), eta: sampler === "ddim" ? Number(eta) : 0 };
+  if (label !== "-1") Object.assign(options, { label: Number(label), scale: Number(scale) });
   return { options, mistake: mistake || null };
 }
 
@@ -164,6 +165,12 @@ async function drawAll() {
   say(sentence);
 }
 
+/** The classes that the network can be told, as choices of the form. */
+function offerClasses(names) {
+  find("label").hidden = names.length === 0;
+  for (const [number, name] of names.entries()) form.elements.label.add(new Option(name, number));
+}
+
 /** The first click: load, then draw. Where that is not possible, the stored drawing takes its place. */
 async function start() {
   const go = find("go");
@@ -171,7 +178,7 @@ async function start() {
   find("loading").hidden = false;
   say("Loading the network.");
   try {
-    await network.ready;
+    offerClasses((await network.ready).classes);
   } catch (error) {
     go.disabled = false;
     find("loading").hidden = true;
@@ -191,6 +198,8 @@ function arrange(event) {
   if (event?.target === sampler) steps.value = Math.min(USUAL_STEPS[sampler.value], steps.max);
   find("eta").hidden = sampler.value !== "ddim";
   find("eta-value").textContent = Number(eta.value).toFixed(1);
+  find("scale").hidden = form.elements.label.value === "-1";
+  find("scale-value").textContent = form.elements.scale.value;
   find("count-value").textContent = form.elements.count.value;
   const silent = sampler.value === "dpm_solver" || (sampler.value === "ddim" && Number(eta.value) === 0);
   find("silent").hidden = !silent;

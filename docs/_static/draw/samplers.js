@@ -25,6 +25,14 @@ export async function predict(model, x_t, t, schedule, clip) {
   return { x_0, noise, kept: combine(x_t, x_0, (x, clean) => (x - signal * clean) / spread) };
 }
 
+/** Guided towards a class, again a model (ddpm_lib's Guided): `model(x_t, t, label)` is asked with the label, and with -1, "no class". */
+export function guided(model, label, scale) {
+  return async (x_t, t) => {
+    const told = await model(x_t, t, label);
+    return label < 0 || scale === 1 ? told : combine(await model(x_t, t, -1), told, (none, some) => none + scale * (some - none));
+  };
+}
+
 /** Algorithm 2 with beta_tilde, for any s < t. `deviation` says what noise of a variance is multiplied by: its root. */
 export function ancestral(model, schedule, { clip, fresh, deviation = Math.sqrt }) {
   return async (x_t, t, s) => {

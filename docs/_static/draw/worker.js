@@ -2,7 +2,7 @@
 
 import { sizeOf } from "./client.js";
 import { noiseFor } from "./random.js";
-import { drawing } from "./samplers.js";
+import { drawing, guided } from "./samplers.js";
 
 let ort, session, about;
 let waiting = Promise.resolve(); // the drawings, one after the other
@@ -49,22 +49,15 @@ async function load(folder) {
   ort.env.wasm.wasmBinary = runtime.buffer;
   ort.env.wasm.numThreads = 1;
   session = await ort.InferenceSession.create(model, { executionProviders: ["wasm"] });
-  await ask(new Float32Array(sizeOf(about.shape)), about.T, {}); // the first answer takes longer
+  await ask(new Float32Array(sizeOf(about.shape)), about.T, -1); // the first answer takes longer
   postMessage({ kind: "ready", about, milliseconds: performance.now() - start });
 }
 
-/** The input `name` of the network: one number for each picture, in the type that the network wants. */
-function column(name, values) {
-  const { type } = session.inputMetadata.find((input) => input.name === name) ?? {};
-  if (!type) throw new Error(`inputs: the network takes ${session.inputNames.join(", ")}, and no ${name}`);
-  return new ort.Tensor(type, type === "int64" ? BigInt64Array.from(values, BigInt) : Float32Array.from(values), [values.length]);
-}
-
-/** The network's noise in the pictures x_t at time t; `inputs` are what else it takes, by name. */
-async function ask(x_t, t, inputs) {
+/** The network's noise in the pictures x_t at time t, told a class's number or -1, "no class", where it knows classes. */
+async function ask(x_t, t, label) {
   const count = x_t.length / sizeOf(about.shape);
-  const feeds = { x_t: new ort.Tensor("float32", x_t, [count, ...about.shape]), t: column("t", Array(count).fill(t)) };
-  for (const [name, values] of Object.entries(inputs)) feeds[name] = column(name, values);
+  const feeds = { x_t: new ort.Tensor("float32", x_t, [count, ...about.shape]), t: new ort.Tensor("float32", new Float32Array(count).fill(t), [count]) };
+  if (about.classes.length) feeds.labels = new ort.Tensor("int64", new BigInt64Array(count).fill(BigInt(label)), [count]);
   const answer = (await session.run(feeds))[session.outputNames[0]];
   const noise = Float32Array.from(answer.data);
   answer.dispose();
@@ -80,12 +73,12 @@ function breathe() {
   });
 }
 
-async function draw({ id, count, seed, x_T, inputs, ...options }) {
+async function draw({ id, count, seed, x_T, label, scale, ...options }) {
   try {
     const fresh = noiseFor(count, sizeOf(about.shape), seed);
     const first = fresh(); // drawn even where x_T is given, so that the noise of the steps is the same
     const [schedule, other] = [about.alphaBars, about.otherAlphaBars].map((alphaBars) => ({ T: about.T, alphaBars }));
-    const model = (x_t, t) => ask(x_t, t, inputs);
+    const model = guided(ask, label, scale);
     for await (const state of drawing({ model, schedule, other, fresh, x_T: x_T ?? first, ...options })) {
       postMessage({ kind: "state", id, ...state });
       await breathe();
