@@ -11,6 +11,16 @@ from ddpm_lib.schedule import check_integer
 from ddpm_lib.unet import UNet
 
 
+def holds_integers(labels):
+    """Whether this is a tensor of integers."""
+    return torch.is_tensor(labels) and not labels.is_floating_point() and labels.dtype != torch.bool
+
+
+def described(labels):
+    """What came in the place of labels, for a message."""
+    return f"{labels.dtype} {tuple(labels.shape)}" if torch.is_tensor(labels) else repr(labels)
+
+
 class ClassUNet(UNet):
     """A `UNet` that can be told a class: `model(x_t, t, labels=None)`, `labels` integers `(N,)`, 0..classes - 1, or -1 for "no class".
 
@@ -27,18 +37,6 @@ class ClassUNet(UNet):
         time = self.time_embedding(self.check_input(x_t, t))  # (N, 4 * base_channels)
         return self.denoise(x_t, time + self.class_embedding(self.rows(x_t, labels)))
 
-
-def holds_integers(labels):
-    """Whether this is a tensor of integers."""
-    return torch.is_tensor(labels) and not labels.is_floating_point() and labels.dtype != torch.bool
-
-
-def described(labels):
-    """What came in the place of labels, for a message."""
-    return f"{labels.dtype} {tuple(labels.shape)}" if torch.is_tensor(labels) else repr(labels)
-
-
-class ClassUNet(ClassUNet):
     def rows(self, x_t, labels):
         """The row of the table for each picture, `(N,)`; the last one where there is no class."""
         if labels is None:
