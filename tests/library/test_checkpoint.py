@@ -78,7 +78,7 @@ def test_an_unknown_network_is_refused_by_name(tmp_path, about, named):
     write_safetensors(path, {"model.x": torch.zeros(1)}, metadata)
     with pytest.raises(ValueError, match=f"^path: .*model.safetensors holds a network .*{named}.*; known are UNet"):
         load_checkpoint(path)
-    with pytest.raises(TypeError, match="^model must be one of UNet, got Linear"):
+    with pytest.raises(TypeError, match="^model must be one of UNet, ClassUNet, got Linear"):
         save_checkpoint(path, torch.nn.Linear(2, 2), NoiseSchedule(linear_betas(10)))
 
 
